@@ -1,0 +1,1 @@
+"""What is published: STAC catalog, items and their assets."""

@@ -1,0 +1,263 @@
+"""Publishing: a mine-year becomes visible in one step and never changes afterwards.
+
+    chunks -> consolidated metadata -> read back and verified -> manifest -> pictures -> versioned item
+           -> state document by exclusive create -> item in the catalog -> collection -> catalog
+
+The state document is the commit: a product without one doesn't exist and is written again, one with it is never
+touched. The catalog follows it, and names only what is committed; each of its documents is replaced in one step, so a
+reader sees the old product or the new one. A publisher that dies between the two is healed by the next `publish` of the
+same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pystac
+import xarray as xr
+from numpy.typing import NDArray
+
+from pipeline.cube import grid_of, open_cube, validate, write_cube
+from pipeline.errors import BadInput
+from pipeline.fingerprint import version_name
+from pipeline.model import Mine
+from pipeline.storage import Location, open_store
+from pipeline.variables import VARIABLES
+from pipeline.zarr_store import bit_round, manifest_bytes, verify
+
+from .assets import Stored
+from .cog import layer_cog, rgba_cog
+from .colours import CLASS_COLOURS
+from .stac import COLLECTION_ID, ActiveArea, build_catalog, build_collection, build_item, item_path
+
+COLLECTION_PATH = f"catalog/{COLLECTION_ID}/collection.json"
+CATALOG_PATH = "catalog/catalog.json"
+SUFFIXES = {
+    "cube": ".zarr",
+    "manifest": ".manifest.json",
+    "ndai": ".ndai.tif",
+    "activity": ".activity.tif",
+    "composite": ".composite.tif",
+    "thumbnail": ".thumbnail.png",
+    "item": ".item.json",
+    "state": ".state.json",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures of a mine-year: a PNG, and a composite (y, x, 4) uint8 with its three years as red, green and blue."""
+
+    thumbnail: bytes | None = None
+    composite: NDArray[np.uint8] | None = None
+    composite_years: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        if (self.composite is None) != (not self.composite_years) or len(self.composite_years) not in (0, 3):
+            raise BadInput(f"a composite needs the years of red, green and blue, instead got {self.composite_years}")
+
+
+def product_stem(mine_id: str, year: int, key: str) -> str:
+    """Path of a product version from the root, without suffix: ``products/<mine>/<year>/v<version>-<fp8>``."""
+    return f"products/{mine_id}/{int(year)}/{version_name(key)}"
+
+
+def already_published(root_url: str | os.PathLike, mine_id: str, year: int, key: str, **options) -> dict | None:
+    """The item (as a dictionary) that was published for this fingerprint, or None.
+
+    Raises
+    ------
+    Unavailable
+        The root can't be read.
+    BadInput
+        Another fingerprint has taken the same eight digits (one chance in four thousand million).
+    """
+    root, stem = open_store(root_url, **options), product_stem(mine_id, year, key)
+    if not root.exists(stem + SUFFIXES["state"]):
+        return None
+    state = json.loads(root.read_bytes(stem + SUFFIXES["state"]))
+    if state["fingerprint"] != key:
+        raise BadInput(f"{stem} belongs to fingerprint {state['fingerprint']}, instead of {key}; change a setting")
+    return json.loads(root.read_bytes(stem + SUFFIXES["item"]))
+
+
+def publish(
+    mine: Mine,
+    cube: xr.Dataset,
+    area: ActiveArea,
+    pictures: Pictures,
+    root_url: str | os.PathLike,
+    **options,
+) -> pystac.Item:
+    """Publish one mine-year, or find that it is published.
+
+    Parameters
+    ----------
+    mine : Mine
+    cube : xarray.Dataset
+        A complete cube; its attributes ``year`` and ``fingerprint`` say which product this is.
+    area : ActiveArea
+    pictures : Pictures
+    root_url : str or path
+        Root of the published folder.
+    **options
+        Passed to the file system.
+
+    Returns
+    -------
+    pystac.Item
+        The item as it is in the catalog, with its self link set, so that ``item.assets["cube"].get_absolute_href()``
+        opens in xarray.
+
+    Raises
+    ------
+    BadInput
+        The cube or the composite doesn't keep its promises.
+    Unavailable
+        The root can't be written, or what was written reads back differently.
+    """
+    validate(cube)
+    year, key = int(cube.attrs["year"]), str(cube.attrs["fingerprint"])
+    if cube.attrs["mine_id"] != mine.id:
+        raise BadInput(f"the cube is of mine {cube.attrs['mine_id']!r}, instead of {mine.id!r}")
+    root, stem, place = open_store(root_url, **options), product_stem(mine.id, year, key), item_path(mine.id, year)
+    document = already_published(root_url, mine.id, year, key, **options)
+    if document is None:
+        document = _write_product(root, root_url, stem, mine, cube, area, pictures, options)
+    document = rebase(document, stem + SUFFIXES["item"], place)
+    root.write_bytes(place, _json(document))
+    _list_item(root, document)
+    item = pystac.Item.from_dict(document)
+    item.set_self_href(f"{root.path if root.is_local else _remote_url(root)}/{place}")
+    return item
+
+
+def rebuild_catalog(root_url: str | os.PathLike, **options) -> int:
+    """Write collection and catalog anew from the items that are there; returns their number.
+
+    Two publishers that finish together can each miss the other's link in the collection; whoever starts them calls this
+    at the end.
+    """
+    root = open_store(root_url, **options)
+    folder = f"catalog/{COLLECTION_ID}"
+    names = [name for name in root.list(folder) if name.endswith(".json") and name != "collection.json"]
+    items = [json.loads(root.read_bytes(f"{folder}/{name}")) for name in names]
+    _write_collection(root, items)
+    return len(items)
+
+
+def open_item(item: pystac.Item | str | os.PathLike, **options) -> xr.Dataset:
+    """The cube of an item, lazily; ``item`` is a pystac item with a self link or the URL of its document."""
+    if not isinstance(item, pystac.Item):
+        location = open_store(item, **options)
+        document = json.loads(location.read_bytes())
+        item = pystac.Item.from_dict(document)
+        item.set_self_href(location.path if location.is_local else os.fspath(item_url(location)))
+    href = item.assets["cube"].get_absolute_href()
+    if href is None:
+        raise BadInput(f"item {item.id} has a relative href and no self link; give the URL of its document instead")
+    return open_cube(href, **options)
+
+
+def item_url(location: Location) -> str:
+    """URL of a location that isn't a local file."""
+    return location.fs.unstrip_protocol(location.path)
+
+
+def _write_assets(root: Location, root_url, stem: str, cube: xr.Dataset, pictures: Pictures, options) -> list[Stored]:
+    """Cube, manifest and pictures, in the order that keeps an unfinished product unfinished."""
+    grid, store_path = grid_of(cube), stem + SUFFIXES["cube"]
+    store_url = f"{os.fspath(root_url).rstrip('/')}/{store_path}"
+    # What is there without a state document was left by a publisher that died.
+    manifest = write_cube(cube, store_url, overwrite=True, **options)
+    verify(store_url, manifest, **options)
+    stored = [Stored("cube", store_path, sum(entry.size for entry in manifest))]
+    files = {"manifest": manifest_bytes(manifest, store_path.rsplit("/", 1)[-1])}
+    ndai = VARIABLES["ndai"]
+    files["ndai"] = layer_cog(bit_round(cube["ndai"].values, ndai.keep_bits), grid, name="ndai", nodata=float("nan"))
+    files["activity"] = layer_cog(cube["activity"].values, grid, name="activity", nodata=0, colours=CLASS_COLOURS)
+    if pictures.composite is not None:
+        names = [
+            f"{colour}: {year}" for colour, year in zip(("red", "green", "blue"), pictures.composite_years, strict=True)
+        ]
+        files["composite"] = rgba_cog(pictures.composite, grid, [*names, "alpha"])
+    if pictures.thumbnail is not None:
+        files["thumbnail"] = pictures.thumbnail
+    for kind, data in files.items():
+        path = stem + SUFFIXES[kind]
+        root.write_bytes(path, data)
+        years = pictures.composite_years if kind == "composite" else ()
+        stored.append(Stored(kind, path, len(data), hashlib.sha256(data).hexdigest(), years))
+    return stored
+
+
+def _commit(
+    root: Location, stem: str, mine: Mine, cube: xr.Dataset, area: ActiveArea, stored: Iterable[Stored]
+) -> None:
+    """The versioned item, then the state document; a rival that was first keeps its own."""
+    path, key = stem + SUFFIXES["item"], str(cube.attrs["fingerprint"])
+    place = item_path(mine.id, int(cube.attrs["year"]))
+    item = build_item(
+        mine, cube, area, stored, path=path, version=version_name(key)[1:], predecessor=_predecessor(root, place, stem)
+    )
+    root.write_bytes(path, _json(item.to_dict(include_self_link=False, transform_hrefs=False)))
+    state = {
+        "state": "done",
+        "fingerprint": key,
+        "item": path,
+        "active_area": {name: _finite(value) for name, value in vars(area).items()},
+        "stored": [vars(entry) for entry in stored],
+    }
+    root.create_bytes(stem + SUFFIXES["state"], _json(state))
+
+
+def _state(root: Location, stem: str) -> dict:
+    return json.loads(root.read_bytes(stem + SUFFIXES["state"]))
+
+
+def _predecessor(root: Location, place: str, stem: str) -> str | None:
+    """Path of the versioned item that the catalog shows now, unless it is this one's."""
+    if not root.exists(place):
+        return None
+    shown = json.loads(root.read_bytes(place))
+    path = f"{stem.rsplit('/', 1)[0]}/v{shown['properties']['version']}{SUFFIXES['item']}"
+    if path != stem + SUFFIXES["item"]:
+        return path
+    return next((link["href"] for link in shown["links"] if link["rel"] == "predecessor-version"), None)
+
+
+def _list_items(root: Location, new: Iterable[Mapping]) -> None:
+    """Put items into the collection, keeping the ones it lists."""
+    fresh = {item["id"]: item for item in new}
+    known: dict = {}
+    if root.exists(COLLECTION_PATH):
+        folder = COLLECTION_PATH.rsplit("/", 1)[0]
+        links = json.loads(root.read_bytes(COLLECTION_PATH))["links"]
+        names = [link["href"].removeprefix("./") for link in links if link["rel"] == "item"]
+        known = {name: name for name in names if name.removesuffix(".json") not in fresh}
+        known = {name: json.loads(root.read_bytes(f"{folder}/{name}")) for name in known}
+    _write_collection(root, [*known.values(), *fresh.values()])
+
+
+def _write_collection(root: Location, items: Iterable[Mapping]) -> None:
+    root.write_bytes(COLLECTION_PATH, _json(build_collection(items).to_dict(False, transform_hrefs=False)))
+    root.write_bytes(CATALOG_PATH, _json(build_catalog().to_dict(False, transform_hrefs=False)))
+
+
+def _root_href(root: Location, root_url) -> str:
+    """The root as an href that a reader can open: an absolute path, or the URL without options."""
+    return root.path if root.is_local else item_url(root).rstrip("/")
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _json(document: Mapping) -> bytes:
+    """JSON that doesn't depend on anything but its content; NaN is refused, as STAC readers refuse it."""
+    return (json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,33 @@
+"""The errors a caller can tell apart.
+
+Each is also a builtin, so that code which knows nothing of pitpulse still catches it. A message names
+the thing, what was expected, what was found instead, and what to do.
+"""
+
+
+class PitpulseError(Exception):
+    """Base of every error that pitpulse raises on purpose; the command prints it without a traceback."""
+
+
+class BadInput(PitpulseError, ValueError):
+    """An argument or a setting that can't be used: wrong value, wrong range, unknown name."""
+
+
+class BadProduct(PitpulseError, ValueError):
+    """A Sentinel-1 product that can't be used: wrong mode, missing annotation, truncated measurement."""
+
+
+class Unavailable(PitpulseError, OSError):
+    """A URL that can't be read or written: absent, refused, unreachable."""
+
+
+class NoCoverage(PitpulseError, LookupError):
+    """Data that exist but don't cover what was asked: burst, DEM, orbit or dates."""
+
+
+class NoStablePoints(PitpulseError, ValueError):
+    """Too few stable points to normalise the activity index; there is no silent fallback."""
+
+
+class AlreadyExists(PitpulseError, FileExistsError):
+    """Something is at the place to write to and must not be replaced unasked."""

@@ -1,0 +1,1 @@
+"""Radar interferometry kernels: orbit and earth geometry, coregistration, coherence, geocoding."""

@@ -1,0 +1,1 @@
+"""Sentinel-1: SAFE products in, frozen annotation values and complex samples out."""

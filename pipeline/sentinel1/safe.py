@@ -1,0 +1,295 @@
+"""Sentinel-1 products as they are delivered: a SAFE folder or a zip of one, at any URL.
+
+Only the manifest and the annotations asked for are read. Samples are read by `measurement`, through the same container.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import BadInput, BadProduct
+from ..model import Product, Swath
+from ..storage import Location, open_store
+from .annotation import MAX_XML, Manifest, parse_annotation, parse_manifest
+
+MANIFEST = "manifest.safe"
+ANNOTATION = re.compile(r"(?:annotation/)?(s1[a-z]-iw[123]-slc-(vv|vh|hh|hv)-[0-9a-z-]+)\.xml", re.IGNORECASE)
+MAX_MEMBERS = 10_000  # in a zip; a product has about 60
+POLARIZATIONS = ("VV", "VH", "HH", "HV")
+
+
+class Source(Protocol):
+    """One file of a product, wherever it lies."""
+
+    name: str
+
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Bytes ``starts[i]:stops[i]``; shorter where the file ends before."""
+        ...
+
+
+class Container(Protocol):
+    """Where the files of one product lie."""
+
+    granule: str
+
+    def names(self) -> list[str]:
+        """Paths in the product of the manifest, annotations and measurements."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Content of a small file."""
+        ...
+
+    def source(self, name: str) -> Source:
+        """A file to read byte ranges from."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _FileSource:
+    """A file of its own, or (``offset``) one that lies uncompressed in a larger one."""
+
+    location: Location
+    path: str
+    name: str
+    offset: int = 0
+    length: int | None = None
+
+    def size(self) -> int:
+        return self.location.size(self.path) if self.length is None else self.length
+
+    def ranges(self, starts, stops):
+        end = self.size() if self.length is not None else None
+        clip = (lambda v: v) if end is None else (lambda v: min(v, end))
+        return self.location.ranges(
+            self.path, [self.offset + clip(int(v)) for v in starts], [self.offset + clip(int(v)) for v in stops]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """A SAFE folder; a flat one, with annotations beside the manifest, will do."""
+
+    location: Location
+
+    @property
+    def granule(self) -> str:
+        """Name of the folder without ``.SAFE``."""
+        return _granule(self.location.name)
+
+    def names(self) -> list[str]:
+        """See `Container`."""
+        top = self.location.list()
+        nested = [f"{f}/{n}" for f in ("annotation", "measurement") if f in top for n in self.location.list(f)]
+        return [n for n in top if n not in ("annotation", "measurement")] + nested
+
+    def read(self, name: str) -> bytes:
+        """See `Container`."""
+        return self.location.read_bytes(name, limit=MAX_XML)
+
+    def source(self, name: str) -> Source:
+        """See `Container`."""
+        return _FileSource(self.location, name, name)
+
+
+class Archive:
+    """A zip with one SAFE folder, at any depth. Stored members are read by byte range, deflated ones in a stream."""
+
+    def __init__(self, location: Location):
+        self.location = location
+        try:
+            self._zip = zipfile.ZipFile(location.open())
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+            raise BadProduct(
+                f"{location.url}: expected a zip, found something unreadable ({error}); download it again"
+            ) from error
+        members = self._zip.infolist()
+        _check_members(members, location.url)
+        manifests = [
+            m.filename for m in members if re.search(r"(^|/)manifest\.safe$", m.filename) and not _is_litter(m.filename)
+        ]
+        if len(manifests) != 1:
+            raise BadProduct(f"{location.url}: expected one product in the zip, found {len(manifests)} {MANIFEST}")
+        self._root = manifests[0].removesuffix(MANIFEST)
+        self._members = {
+            m.filename.removeprefix(self._root): m
+            for m in members
+            if m.filename.startswith(self._root) and not m.is_dir() and not _is_litter(m.filename)
+        }
+
+    @property
+    def granule(self) -> str:
+        """Name of the inner folder without ``.SAFE``, or of the zip where there is none."""
+        return _granule(self._root.rstrip("/").rsplit("/", 1)[-1] or self.location.name)
+
+    def names(self) -> list[str]:
+        """See `Container`."""
+        return list(self._members)
+
+    def read(self, name: str) -> bytes:
+        """See `Container`."""
+        try:
+            with self._zip.open(self._members[name]) as file:
+                return file.read(MAX_XML + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise BadProduct(
+                f"{self.location.url}: {name} can't be unpacked ({error}); download the product again"
+            ) from error
+
+    def source(self, name: str) -> Source:
+        """See `Container`."""
+        member = self._members[name]
+        if member.compress_type != zipfile.ZIP_STORED:
+            return _StreamSource(self._zip, member, f"{self.location.url}:{name}")
+        # The local header repeats the name and has an extra field of its own length: only it says where the data begin.
+        header = bytes(self.location.ranges("", [member.header_offset], [member.header_offset + 30])[0])
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            raise BadProduct(
+                f"{self.location.url}: expected a member header before {name}, found none; download it again"
+            )
+        extra = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        return _FileSource(self.location, "", name, member.header_offset + 30 + extra, member.file_size)
+
+
+@dataclass(eq=False)
+class _StreamSource:
+    """A deflated member: going on costs what lies between, going back starts again from the front."""
+
+    archive: zipfile.ZipFile
+    member: zipfile.ZipInfo
+    name: str
+    _file: zipfile.ZipExtFile | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def size(self) -> int:
+        return self.member.file_size
+
+    def ranges(self, starts, stops):
+        found: list[memoryview] = [memoryview(b"")] * len(starts)
+        try:
+            with self._lock:
+                if self._file is None:
+                    self._file = self.archive.open(self.member)
+                for i in sorted(range(len(starts)), key=starts.__getitem__):
+                    self._file.seek(int(starts[i]))  # reads on in pieces of bounded size
+                    found[i] = memoryview(self._file.read(int(stops[i]) - int(starts[i])))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise BadProduct(f"{self.name}: can't be unpacked ({error}); download the product again") from error
+        return found
+
+
+def open_product(url: str, polarization: str | None = None, storage_options: dict | None = None) -> Product:
+    """What a Sentinel-1 IW SLC product says of itself, without its samples.
+
+    Parameters
+    ----------
+    url : str
+        SAFE folder or zip: a path, or any URL that fsspec knows.
+    polarization : {"VV", "VH", "HH", "HV"}, optional
+        Only this one's annotations are read. Default: all.
+    storage_options : dict, optional
+        For the file system.
+
+    Returns
+    -------
+    Product
+        Swaths ordered by polarization, then IW1 to IW3; ``measurement`` is None where samples are absent.
+
+    Raises
+    ------
+    BadProduct
+        Not an IW SLC product, no annotation, no such polarization, unreadable or hostile content.
+    BadInput
+        The polarization is none that Sentinel-1 has.
+    Unavailable
+        The URL can't be read.
+    """
+    if polarization is not None and polarization.upper() not in POLARIZATIONS:
+        raise BadInput(f"polarization must be one of {', '.join(POLARIZATIONS)}, instead got {polarization!r}")
+    location = open_store(url, **(storage_options or {}))
+    container = open_container(location)
+    names = container.names()
+    if MANIFEST not in names:
+        raise BadProduct(
+            f"{location.url}: expected a SAFE product with {MANIFEST}, found none; give the .SAFE folder or its zip"
+        )
+    manifest = parse_manifest(container.read(MANIFEST), f"{location.url}: {MANIFEST}")
+    if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
+        raise BadProduct(f"{location.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
+    return Product(
+        url=str(url),
+        granule=container.granule,
+        platform=manifest.platform,
+        track=manifest.start_track,
+        absolute_orbit=manifest.absolute_orbit,
+        orbit_pass=manifest.orbit_pass,
+        processor_version=manifest.processor_version,
+        swaths=_swaths(container, names, manifest, polarization, location.url),
+    )
+
+
+def open_container(location: Location) -> Container:
+    """The product's files: in a folder, in the only ``.SAFE`` folder of a folder, or in a zip."""
+    if not location.is_folder():
+        return Archive(location)
+    folder = Folder(location)
+    top = location.list()
+    inner = [name for name in top if name.upper().endswith(".SAFE") and name != MANIFEST]
+    return Folder(location.join(inner[0])) if MANIFEST not in top and len(inner) == 1 else folder
+
+
+def _swaths(
+    container: Container, names: list[str], manifest: Manifest, polarization: str | None, url: str
+) -> tuple[Swath, ...]:
+    found = [(match, name) for name in names if (match := ANNOTATION.fullmatch(name))]
+    if not found:
+        raise BadProduct(
+            f"{url}: expected annotations (annotation/s1*-iw*-slc-*.xml), found none; the product is incomplete"
+        )
+    if polarization is not None:
+        have = sorted({match[2].upper() for match, _ in found})
+        found = [(match, name) for match, name in found if match[2].upper() == polarization.upper()]
+        if not found:
+            raise BadProduct(
+                f"{url}: expected polarization {polarization.upper()}, found {', '.join(have)}; ask for one of these"
+            )
+    tiffs = {
+        re.sub(r"\.tiff?$", "", n.removeprefix("measurement/")).lower(): n for n in names if re.search(r"\.tiff?$", n)
+    }
+    swaths = [
+        parse_annotation(container.read(name), manifest, name, tiffs.get(match[1].lower())) for match, name in found
+    ]
+    return tuple(sorted(swaths, key=lambda s: (POLARIZATIONS.index(s.polarization), s.swath)))
+
+
+def _check_members(members: list[zipfile.ZipInfo], url: str) -> None:
+    """Refuse names that lead out of the archive, encryption, and sheer numbers."""
+    if len(members) > MAX_MEMBERS:
+        raise BadProduct(f"{url}: expected at most {MAX_MEMBERS} members in the zip, found {len(members)}; refused")
+    for member in members:
+        name = member.filename
+        unsafe = name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/") or len(name) > 1000
+        if unsafe or not name.isprintable():
+            raise BadProduct(f"{url}: expected plain relative names in the zip, found {name[:80]!r}; refused")
+        if member.flag_bits & 1:
+            raise BadProduct(f"{url}: expected an open zip, found the encrypted member {name!r}")
+
+
+def _is_litter(name: str) -> bool:
+    """Files that desktop archivers add."""
+    return name.startswith("__MACOSX/") or "/__MACOSX/" in name or name.rsplit("/", 1)[-1].startswith("._")
+
+
+def _granule(name: str) -> str:
+    return re.sub(r"\.(SAFE|zip)$", "", re.sub(r"\.zip$", "", name, flags=re.IGNORECASE), flags=re.IGNORECASE)
