@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,13 +27,12 @@ from pipeline.errors import BadInput
 from pipeline.fingerprint import version_name
 from pipeline.model import Mine
 from pipeline.storage import Location, open_store
-from pipeline.variables import VARIABLES
-from pipeline.zarr_store import bit_round, manifest_bytes, verify
+from pipeline.zarr_store import manifest_bytes, verify
 
 from .assets import Stored
 from .cog import layer_cog, rgba_cog
 from .colours import CLASS_COLOURS
-from .stac import COLLECTION_ID, ActiveArea, build_catalog, build_collection, build_item, item_path
+from .stac import COLLECTION_ID, ActiveArea, build_catalog, build_collection, build_item, item_path, rebase
 
 COLLECTION_PATH = f"catalog/{COLLECTION_ID}/collection.json"
 CATALOG_PATH = "catalog/catalog.json"
@@ -147,7 +146,7 @@ def rebuild_catalog(root_url: str | os.PathLike, **options) -> int:
     folder = f"catalog/{COLLECTION_ID}"
     names = [name for name in root.list(folder) if name.endswith(".json") and name != "collection.json"]
     items = [json.loads(root.read_bytes(f"{folder}/{name}")) for name in names]
-    _write_collection(root, items)
+    _write_collection(root, build_collection(items))
     return len(items)
 
 
@@ -157,67 +156,50 @@ def open_item(item: pystac.Item | str | os.PathLike, **options) -> xr.Dataset:
         location = open_store(item, **options)
         document = json.loads(location.read_bytes())
         item = pystac.Item.from_dict(document)
-        item.set_self_href(location.path if location.is_local else os.fspath(item_url(location)))
+        item.set_self_href(location.path if location.is_local else _remote_url(location))
     href = item.assets["cube"].get_absolute_href()
     if href is None:
         raise BadInput(f"item {item.id} has a relative href and no self link; give the URL of its document instead")
     return open_cube(href, **options)
 
 
-def item_url(location: Location) -> str:
-    """URL of a location that isn't a local file."""
-    return location.fs.unstrip_protocol(location.path)
-
-
-def _write_assets(root: Location, root_url, stem: str, cube: xr.Dataset, pictures: Pictures, options) -> list[Stored]:
-    """Cube, manifest and pictures, in the order that keeps an unfinished product unfinished."""
-    grid, store_path = grid_of(cube), stem + SUFFIXES["cube"]
+def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea, pictures: Pictures, options) -> dict:
+    """Everything of a product version, in the order that leaves it unfinished until the last; returns its item."""
+    store_path, item_place = stem + SUFFIXES["cube"], stem + SUFFIXES["item"]
     store_url = f"{os.fspath(root_url).rstrip('/')}/{store_path}"
     # What is there without a state document was left by a publisher that died.
     manifest = write_cube(cube, store_url, overwrite=True, **options)
     verify(store_url, manifest, **options)
+    cube = open_cube(store_url, **options).load()  # from here on the facts are those that readers will see
     stored = [Stored("cube", store_path, sum(entry.size for entry in manifest))]
-    files = {"manifest": manifest_bytes(manifest, store_path.rsplit("/", 1)[-1])}
-    ndai = VARIABLES["ndai"]
-    files["ndai"] = layer_cog(bit_round(cube["ndai"].values, ndai.keep_bits), grid, name="ndai", nodata=float("nan"))
-    files["activity"] = layer_cog(cube["activity"].values, grid, name="activity", nodata=0, colours=CLASS_COLOURS)
+    files = {"manifest": manifest_bytes(manifest, store_path.rsplit("/", 1)[-1]), **_pictures(cube, pictures)}
+    for kind, data in files.items():
+        root.write_bytes(stem + SUFFIXES[kind], data)
+        years = pictures.composite_years if kind == "composite" else ()
+        stored.append(Stored(kind, stem + SUFFIXES[kind], len(data), hashlib.sha256(data).hexdigest(), years))
+    key, year = cube.attrs["fingerprint"], int(cube.attrs["year"])
+    before = _predecessor(root, item_path(mine.id, year), stem)
+    version = version_name(key)[1:]
+    item = build_item(mine, cube, area, stored, path=item_place, version=version, predecessor=before)
+    root.write_bytes(item_place, _json(item.to_dict(include_self_link=False, transform_hrefs=False)))
+    state = {"state": "done", "fingerprint": key, "item": item_place}
+    root.create_bytes(stem + SUFFIXES["state"], _json(state))  # where a rival was first, it wrote the same
+    return json.loads(root.read_bytes(item_place))
+
+
+def _pictures(cube: xr.Dataset, pictures: Pictures) -> dict[str, bytes]:
+    """Bytes of the layers and pictures beside the cube, by kind."""
+    grid = grid_of(cube)
+    files = {
+        "ndai": layer_cog(cube["ndai"].values, grid, name="ndai", nodata=float("nan")),
+        "activity": layer_cog(cube["activity"].values, grid, name="activity", nodata=0, colours=CLASS_COLOURS),
+    }
     if pictures.composite is not None:
-        names = [
-            f"{colour}: {year}" for colour, year in zip(("red", "green", "blue"), pictures.composite_years, strict=True)
-        ]
-        files["composite"] = rgba_cog(pictures.composite, grid, [*names, "alpha"])
+        named = zip(("red", "green", "blue"), pictures.composite_years, strict=True)
+        files["composite"] = rgba_cog(pictures.composite, grid, [*(f"{c} {year}" for c, year in named), "alpha"])
     if pictures.thumbnail is not None:
         files["thumbnail"] = pictures.thumbnail
-    for kind, data in files.items():
-        path = stem + SUFFIXES[kind]
-        root.write_bytes(path, data)
-        years = pictures.composite_years if kind == "composite" else ()
-        stored.append(Stored(kind, path, len(data), hashlib.sha256(data).hexdigest(), years))
-    return stored
-
-
-def _commit(
-    root: Location, stem: str, mine: Mine, cube: xr.Dataset, area: ActiveArea, stored: Iterable[Stored]
-) -> None:
-    """The versioned item, then the state document; a rival that was first keeps its own."""
-    path, key = stem + SUFFIXES["item"], str(cube.attrs["fingerprint"])
-    place = item_path(mine.id, int(cube.attrs["year"]))
-    item = build_item(
-        mine, cube, area, stored, path=path, version=version_name(key)[1:], predecessor=_predecessor(root, place, stem)
-    )
-    root.write_bytes(path, _json(item.to_dict(include_self_link=False, transform_hrefs=False)))
-    state = {
-        "state": "done",
-        "fingerprint": key,
-        "item": path,
-        "active_area": {name: _finite(value) for name, value in vars(area).items()},
-        "stored": [vars(entry) for entry in stored],
-    }
-    root.create_bytes(stem + SUFFIXES["state"], _json(state))
-
-
-def _state(root: Location, stem: str) -> dict:
-    return json.loads(root.read_bytes(stem + SUFFIXES["state"]))
+    return files
 
 
 def _predecessor(root: Location, place: str, stem: str) -> str | None:
@@ -226,38 +208,26 @@ def _predecessor(root: Location, place: str, stem: str) -> str | None:
         return None
     shown = json.loads(root.read_bytes(place))
     path = f"{stem.rsplit('/', 1)[0]}/v{shown['properties']['version']}{SUFFIXES['item']}"
-    if path != stem + SUFFIXES["item"]:
-        return path
-    return next((link["href"] for link in shown["links"] if link["rel"] == "predecessor-version"), None)
+    return path if path != stem + SUFFIXES["item"] else None
 
 
-def _list_items(root: Location, new: Iterable[Mapping]) -> None:
-    """Put items into the collection, keeping the ones it lists."""
-    fresh = {item["id"]: item for item in new}
-    known: dict = {}
-    if root.exists(COLLECTION_PATH):
-        folder = COLLECTION_PATH.rsplit("/", 1)[0]
-        links = json.loads(root.read_bytes(COLLECTION_PATH))["links"]
-        names = [link["href"].removeprefix("./") for link in links if link["rel"] == "item"]
-        known = {name: name for name in names if name.removesuffix(".json") not in fresh}
-        known = {name: json.loads(root.read_bytes(f"{folder}/{name}")) for name in known}
-    _write_collection(root, [*known.values(), *fresh.values()])
+def _list_item(root: Location, document: Mapping) -> None:
+    """Put an item into the collection, keeping what it lists."""
+    known = json.loads(root.read_bytes(COLLECTION_PATH)) if root.exists(COLLECTION_PATH) else None
+    _write_collection(root, build_collection([document], known))
 
 
-def _write_collection(root: Location, items: Iterable[Mapping]) -> None:
-    root.write_bytes(COLLECTION_PATH, _json(build_collection(items).to_dict(False, transform_hrefs=False)))
-    root.write_bytes(CATALOG_PATH, _json(build_catalog().to_dict(False, transform_hrefs=False)))
+def _write_collection(root: Location, collection: pystac.Collection) -> None:
+    for path, thing in ((COLLECTION_PATH, collection), (CATALOG_PATH, build_catalog())):
+        root.write_bytes(path, _json(thing.to_dict(include_self_link=False, transform_hrefs=False)))
 
 
-def _root_href(root: Location, root_url) -> str:
-    """The root as an href that a reader can open: an absolute path, or the URL without options."""
-    return root.path if root.is_local else item_url(root).rstrip("/")
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _remote_url(location: Location) -> str:
+    """URL of a location that isn't a local file: ``s3://bucket/path``."""
+    protocol = location.fs.protocol if isinstance(location.fs.protocol, str) else location.fs.protocol[0]
+    return f"{protocol}://{location.path.strip('/')}"
 
 
 def _json(document: Mapping) -> bytes:
-    """JSON that doesn't depend on anything but its content; NaN is refused, as STAC readers refuse it."""
+    """JSON that depends on nothing but its content; NaN is refused, as STAC readers refuse it."""
     return (json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()

@@ -214,6 +214,23 @@ def build_catalog() -> pystac.Catalog:
     return catalog
 
 
+def rebase(document: Mapping, here: str, there: str) -> dict:
+    """The same STAC document with its relative hrefs seen from another path; both paths are from the root."""
+    old, new = posixpath.dirname(here), posixpath.dirname(there)
+
+    def moved(thing: Mapping) -> dict:
+        href = thing["href"]
+        if "://" in href or href.startswith("/"):
+            return dict(thing)
+        return {**thing, "href": relative(posixpath.normpath(posixpath.join(old, href)), new)}
+
+    return {
+        **document,
+        "links": [moved(link) for link in document["links"]],
+        "assets": {key: moved(asset) for key, asset in document["assets"].items()},
+    }
+
+
 def relative(target: str, folder: str) -> str:
     """``target`` as seen from ``folder``, both from the same root; starts with ``./`` or ``../``."""
     href = posixpath.relpath(target, folder)

@@ -216,7 +216,7 @@ def grid_of(dataset: xr.Dataset) -> GeoBox:
         There is no regular north-up grid with a CRS.
     """
     grid = dataset.odc.geobox
-    if grid is None or grid.crs is None or not grid.axis_aligned or grid.affine.a <= 0 or grid.affine.e >= 0:
+    if grid is None or not _north_up(grid) or not _on_grid(dataset, grid):
         raise BadInput("coordinates y and x must be those of a regular north-up grid with a CRS in spatial_ref")
     return grid
 
@@ -271,9 +271,26 @@ def geozarr_attributes(grid: GeoBox) -> dict:
     )
 
 
+def _north_up(grid: GeoBox) -> bool:
+    return grid.crs is not None and grid.axis_aligned and grid.affine.a > 0 and grid.affine.e < 0
+
+
+def _on_grid(dataset: xr.Dataset, grid: GeoBox) -> bool:
+    """Whether y and x are the centres of the grid's pixels, to a thousandth of a pixel.
+
+    The grid may come from the transform in ``spatial_ref`` alone, so that a shifted axis would go unseen.
+    """
+    columns, rows = np.arange(grid.shape[1]) + 0.5, np.arange(grid.shape[0]) + 0.5
+    x, y = grid.affine.c + grid.affine.a * columns, grid.affine.f + grid.affine.e * rows
+    if dataset["x"].shape != x.shape or dataset["y"].shape != y.shape:
+        return False
+    error = max(np.abs(dataset["x"].values - x).max(), np.abs(dataset["y"].values - y).max())
+    return bool(error <= 1e-3 * grid.affine.a)
+
+
 def _map_coordinates(grid: GeoBox) -> dict[str, xr.DataArray]:
     """y, x and spatial_ref of a grid, with CF attributes."""
-    if grid.crs is None or not grid.axis_aligned or grid.affine.a <= 0 or grid.affine.e >= 0:
+    if not _north_up(grid):
         raise BadInput("the grid must be north up and have a CRS; build it with odc.geo.geobox.GeoBox.from_bbox")
     coordinates = odc.geo.xr.xr_coords(grid, dims=("y", "x"))
     for axis in ("y", "x"):

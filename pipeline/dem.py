@@ -7,8 +7,9 @@ between the two. So a DEM is read together with its vertical datum, and what com
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from .constants import WGS84_A
 from .errors import BadInput, NoCoverage
 from .geoid import BUILT_IN, undulation
 from .raster import Mosaic, continuous, read_mosaic
+from .storage import public_url
 
 DATUMS = ("egm2008", "egm96", "ellipsoid")
 MAX_VOID = 500.0  # m from its rim that a void is filled
@@ -90,7 +92,7 @@ def read_dem(
 
     Parameters
     ----------
-    url : str or sequence of str
+    url : str, path or sequence of them
         Local path or fsspec URL of a GeoTIFF (or anything else that GDAL reads), or several tiles.
     bounds : (west, south, east, north)
         Degrees; across the antimeridian either east < west or a longitude beyond 180. All of it must be covered.
@@ -119,15 +121,10 @@ def read_dem(
     Unavailable
         A URL can't be read.
     """
-    urls = (url,) if isinstance(url, str) else tuple(url)
-    if not urls:
-        raise BadInput("url must name at least one elevation model, instead got an empty list")
-    if not (math.isfinite(margin) and margin >= 0.0):
-        raise BadInput(f"margin must be zero or more (m), instead got {margin}")
-    if datum is not None and datum not in DATUMS:
-        raise BadInput(f"DEM datum must be one of {', '.join(DATUMS)}, instead got {datum!r}")
+    urls = _check(url, datum, margin)
     needed = continuous(bounds)
     mosaic = read_mosaic(urls, needed, _degrees(margin, needed), storage_options)
+    urls = tuple(map(public_url, urls))  # fit for messages and for the product's metadata
     datum = _datum(datum, mosaic, urls)
     inside = _inside(mosaic, needed, urls)
     void = np.isnan(mosaic.values)
@@ -136,27 +133,38 @@ def read_dem(
             f"{', '.join(urls)} must hold heights in {_show(needed)}, instead all of it is void; name another DEM"
         )
     t = mosaic.grid.affine
-    cell = (math.radians(-t.e) * WGS84_A, math.radians(t.a) * WGS84_A * math.cos(math.radians(t.f)))
-    height = fill_voids(mosaic.values, np.maximum(cell, 1e-3), mosaic.covered)
-    latitude_start, longitude_start = math.radians(t.f + 0.5 * t.e), math.radians(t.c + 0.5 * t.a)
-    latitude_step, longitude_step = math.radians(t.e), math.radians(t.a)
-    if datum != "ellipsoid":
-        latitude = latitude_start + latitude_step * np.arange(height.shape[0])
-        longitude = longitude_start + longitude_step * np.arange(height.shape[1])
-        height = (height + undulation(latitude, longitude, geoid, storage_options)).astype(np.float32)
-    return Dem(
+    metres = math.radians(1.0) * WGS84_A
+    cell = (-t.e * metres, max(t.a * metres * math.cos(math.radians(t.f)), 1e-3))
+    height = fill_voids(mosaic.values, cell, mosaic.covered)
+    dem = Dem(
         height=height,
         filled=void & ~np.isnan(height),
-        latitude_start=latitude_start,
-        latitude_step=latitude_step,
-        longitude_start=longitude_start,
-        longitude_step=longitude_step,
+        latitude_start=math.radians(t.f + 0.5 * t.e),
+        latitude_step=math.radians(t.e),
+        longitude_start=math.radians(t.c + 0.5 * t.a),
+        longitude_step=math.radians(t.a),
         source=urls,
         datum=datum,
-        geoid="" if datum == "ellipsoid" else geoid or BUILT_IN,
+        geoid="",
         epoch=epoch,
         void_share=float(void[inside].mean()),
     )
+    if datum == "ellipsoid":
+        return dem
+    height = (height + undulation(dem.latitude, dem.longitude, geoid, storage_options)).astype(np.float32)
+    return replace(dem, height=height, geoid=public_url(geoid) if geoid else BUILT_IN)
+
+
+def _check(url, datum, margin) -> tuple[str, ...]:
+    """The URLs as text; BadInput for arguments that can't be used."""
+    urls = tuple(map(os.fspath, (url,) if isinstance(url, str | os.PathLike) else url))
+    if not urls:
+        raise BadInput("url must name at least one elevation model, instead got an empty list")
+    if not (math.isfinite(margin) and margin >= 0.0):
+        raise BadInput(f"margin must be zero or more (m), instead got {margin}")
+    if datum is not None and datum not in DATUMS:
+        raise BadInput(f"DEM datum must be one of {', '.join(DATUMS)}, instead got {datum!r}")
+    return urls
 
 
 def _degrees(margin: float, bounds) -> tuple[float, float]:

@@ -34,6 +34,7 @@ def fingerprint(
     dem: str,
     settings: Settings,
     *,
+    context: Iterable[int] = (),
     force: str = "",
     version: str = __version__,
 ) -> str:
@@ -49,6 +50,8 @@ def fingerprint(
     dem : str
         Which elevation model, with its datum and epoch or checksum.
     settings : Settings
+    context : iterable of int
+        Years that decide together what is permanently incoherent: with others the classes may differ.
     force : str
         Any word: a forced rerun has to have another key, or it would be skipped as published.
     version : str
@@ -69,6 +72,7 @@ def fingerprint(
         "sources": [[row.burst_id, row.granule, row.revision, row.orbit] for row in rows],
         "dem": dem,
         "settings": settings.as_dict(),
+        "context": sorted(context),
         "version": version,
         "force": force,
     }

@@ -209,14 +209,30 @@ class Coregistered:
     sample_offset: np.ndarray | None = None
 
 
-def find_burst(product: Product, burst_id: str, polarization: str) -> tuple[Swath, Burst] | None:
-    """The swath and burst of a product that carry a burst id in one polarization; None where it has none."""
-    for swath in product.swaths:
-        if swath.polarization == polarization:
-            for burst in swath.bursts:
-                if burst.burst_id == burst_id:
-                    return swath, burst
-    return None
+@dataclass(frozen=True, eq=False)
+class Acquisition:
+    """What one pass recorded: one product, or the consecutive slices that a mine on their border needs."""
+
+    products: tuple[Product, ...]
+
+    @property
+    def time(self) -> np.datetime64:
+        """Zero-Doppler time of the first line, UTC."""
+        return min(product.start_time for product in self.products)
+
+    def find(self, burst_id: str, polarization: str) -> tuple[Product, Swath, Burst] | None:
+        """Where a burst id is in one polarization; None where the pass lacks it."""
+        for product in self.products:
+            for swath in product.swaths:
+                for burst in swath.bursts:
+                    if (burst.burst_id, burst.polarization) == (burst_id, polarization):
+                        return product, swath, burst
+        return None
+
+    def bursts(self, polarization: str) -> list[Burst]:
+        """Every burst of one polarization, each id once."""
+        found = {b.burst_id: b for p in self.products for b in p.bursts if b.polarization == polarization}
+        return list(found.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +301,7 @@ class PairCoherence:
 
 
 def coherence_stack(
-    frame: Frame, products: Sequence[Product], pairs: Sequence[Pair], settings: Settings, reader: BurstReader
+    frame: Frame, dates: Sequence[Acquisition], pairs: Sequence[Pair], settings: Settings, reader: BurstReader
 ) -> Iterator[PairCoherence]:
     """Coherence of every pair on the map grid, in the order of their secondary dates.
 
@@ -293,49 +309,42 @@ def coherence_stack(
     while this one is computed.
     """
     pairs = sorted(pairs, key=lambda p: (p.secondary, p.reference))
-    dates = sorted({k for pair in pairs for k in (pair.reference, pair.secondary)})
-    last_use = {k: max(n for n, p in enumerate(pairs) if k in (p.reference, p.secondary)) for k in dates}
+    needed = sorted({k for pair in pairs for k in (pair.reference, pair.secondary)})
+    last_use = {k: max(n for n, p in enumerate(pairs) if k in (p.reference, p.secondary)) for k in needed}
     held: dict[int, dict[str, Coregistered]] = {}
-    spent = [0, 0]
-    done = 0
+    spent, done = [0, 0], 0
     with ThreadPoolExecutor(1) as background:
-        upcoming = background.submit(_read_date, frame, products[dates[0]], settings, reader) if dates else None
-        for position, k in enumerate(dates):
+        upcoming = background.submit(_read_date, frame, dates[needed[0]], settings, reader) if needed else None
+        for position, k in enumerate(needed):
             loaded = upcoming.result()
-            if position + 1 < len(dates):
-                upcoming = background.submit(_read_date, frame, products[dates[position + 1]], settings, reader)
+            if position + 1 < len(needed):
+                upcoming = background.submit(_read_date, frame, dates[needed[position + 1]], settings, reader)
             held[k] = {}
-            for burst_frame, resample, source, samples, requests, bytes_read in loaded:
-                spent[0] += requests
-                spent[1] += bytes_read
-                held[k][burst_frame.reference.burst_id] = coregister(
-                    burst_frame, resample, samples, source, reader.threads
-                )
-            while done < len(pairs) and pairs[done].secondary <= k and pairs[done].reference in held:
+            for burst_frame, resample, source, samples, *traffic in loaded:
+                spent = [a + b for a, b in zip(spent, traffic, strict=True)]
+                date = coregister(burst_frame, resample, samples, source, reader.threads)
+                held[k][burst_frame.reference.burst_id] = date
+            while done < len(pairs) and pairs[done].secondary == k:
                 pair = pairs[done]
-                yield PairCoherence(
-                    pair,
-                    map_coherence(frame, held[pair.reference], held[pair.secondary], settings.looks, reader.threads),
-                    baseline(frame, products[pair.reference], products[pair.secondary], settings.polarization),
-                    *spent,
-                )
-                spent = [0, 0]
-                done += 1
+                first, second = held[pair.reference], held[pair.secondary]
+                coherence = map_coherence(frame, first, second, settings.looks, reader.threads)
+                across = baseline(frame, dates[pair.reference], dates[pair.secondary], settings.polarization)
+                yield PairCoherence(pair, coherence, across, *spent)
+                spent, done = [0, 0], done + 1
             held = {n: date for n, date in held.items() if last_use[n] >= done}
 
 
-def _read_date(frame: Frame, product: Product, settings: Settings, reader: BurstReader) -> list[tuple]:
-    """Everything of one date that `coregister` needs, burst by burst; bursts that the product lacks are left out."""
+def _read_date(frame: Frame, date: Acquisition, settings: Settings, reader: BurstReader) -> list[tuple]:
+    """Everything of one date that `coregister` needs, burst by burst; bursts that it lacks are left out."""
     out = []
     for burst_frame in frame.bursts:
-        found = find_burst(product, burst_frame.reference.burst_id, settings.polarization)
+        found = date.find(burst_frame.reference.burst_id, settings.polarization)
         if found is None:
             continue
-        swath, burst = found
-        resample = resampler(burst_frame, burst)
-        source = resample.source_window().clipped(burst)
-        samples, requests, bytes_read = reader.read(product, swath, burst, source)
-        out.append((burst_frame, resample, source, samples, requests, bytes_read))
+        resample = resampler(burst_frame, found[2])
+        source = resample.source_window().clipped(found[2])
+        if source.size:
+            out.append((burst_frame, resample, source, *reader.read(*found, source)))
     return out
 
 
@@ -366,12 +375,10 @@ def map_coherence(
     return out
 
 
-def baseline(frame: Frame, reference: Product, secondary: Product, polarization: str) -> float:
-    """Perpendicular baseline of two dates at the middle of the map, m."""
-    orbits = []
-    for product in (reference, secondary):
-        found = [find_burst(product, b.reference.burst_id, polarization) for b in frame.bursts]
-        orbits.append(next((f[1].orbit for f in found if f), None))
-    if None in orbits:
-        return float("nan")
-    return perpendicular_baseline(*orbits, *frame.center)
+def baseline(frame: Frame, reference: Acquisition, secondary: Acquisition, polarization: str) -> float:
+    """Perpendicular baseline of two dates at the middle of the map, m; NaN where they share no burst of the frame."""
+    for burst in frame.bursts:
+        found = [date.find(burst.reference.burst_id, polarization) for date in (reference, secondary)]
+        if None not in found:
+            return perpendicular_baseline(*(f[2].orbit for f in found), *frame.center)
+    return float("nan")

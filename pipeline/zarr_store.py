@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -32,6 +32,7 @@ from .storage import Location, open_store
 from .variables import VARIABLES, chunk_shape
 
 ROOT = "zarr.json"
+_OURS = re.compile(r"(.+/)?(zarr\.json|c(/\d+)*)")  # a document or a chunk
 WRITERS = 8  # objects in flight; each is 1-10 MB
 TIME_UNITS = "microseconds since 1970-01-01"  # exact for Sentinel-1's annotation times, integer, no leap in 2,900 years
 
@@ -100,13 +101,7 @@ def encode_store(dataset: xr.Dataset, groups: Mapping[str, xr.Dataset] | None = 
             prepared[name].encoding = {}
         encoding = {str(name): _encoding(str(name), prepared[name].variable) for name in prepared.variables}
         prepared.to_zarr(store, group=path or None, mode="a", zarr_format=3, consolidated=False, encoding=encoding)
-    with warnings.catch_warnings():
-        # Zarr 3 hasn't settled consolidated metadata yet; every reader we test uses it.
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        for path in sorted(_with_parents(groups), key=lambda p: (-p.count("/"), p)):
-            zarr.consolidate_metadata(store, path=path, zarr_format=3)
-        zarr.consolidate_metadata(store, zarr_format=3)
-    return {key: memory[key].to_bytes() for key in sorted(memory)}
+    return _consolidated({key: memory[key].to_bytes() for key in sorted(memory)})
 
 
 def write_store(
@@ -145,8 +140,7 @@ def write_store(
         The URL can't be written.
     """
     location = open_store(url, **options)
-    if not overwrite and _is_store(location):
-        raise _exists(location)
+    _check_place(location, overwrite)
     objects = encode_store(dataset, groups)
     if location.is_local:
         _write_local(location, objects, overwrite)
@@ -252,15 +246,40 @@ def _encoding(name: str, variable: xr.Variable) -> dict:
     return encoding | {"_FillValue": None}
 
 
-def _with_parents(paths: Iterable[str]) -> set[str]:
-    """The paths and every group above them."""
-    parts = [path.strip("/").split("/") for path in paths]
-    return {"/".join(p[: i + 1]) for p in parts for i in range(len(p))}
+def _consolidated(objects: dict[str, bytes]) -> dict[str, bytes]:
+    """The same objects with, in every group's document, the documents of all that is below it.
+
+    Written here because zarr-python warns at each call that Zarr 3 hasn't settled this, and a warning can't be silenced
+    for one thread alone. Every reader that is tested uses it.
+    """
+    documents = {key: json.loads(data) for key, data in objects.items() if key.rsplit("/", 1)[-1] == ROOT}
+    result = dict(objects)
+    for key, document in documents.items():
+        if document["node_type"] != "group":
+            continue
+        prefix = key.removesuffix(ROOT)
+        below = {
+            name.removeprefix(prefix).removesuffix(f"/{ROOT}"): child
+            for name, child in documents.items()
+            if name.startswith(prefix) and name != key
+        }
+        inline = {"kind": "inline", "must_understand": False, "metadata": below}
+        result[key] = json.dumps(document | {"consolidated_metadata": inline}, indent=1).encode()
+    return result
 
 
-def _is_store(location: Location) -> bool:
-    """True where a reader would find something: any local file or folder, or a root document."""
-    return location.exists() if location.is_local else location.exists(ROOT)
+def _check_place(location: Location, overwrite: bool) -> None:
+    """Refuse a place that holds a store, unless asked, and one that holds anything else, asked or not."""
+    if location.is_local and location.exists() and not location.is_folder():
+        raise _exists(location)
+    found = _keys(location)
+    foreign = sorted(key for key in found if not _OURS.fullmatch(key))
+    if foreign:
+        raise AlreadyExists(
+            f"{location.url} holds {foreign[0]}, which is no part of a Zarr store; choose another place: it would be lost"
+        )
+    if not overwrite and (location.exists() if location.is_local else ROOT in found):
+        raise _exists(location)
 
 
 def _exists(location: Location) -> AlreadyExists:

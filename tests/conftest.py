@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the first example of a kernel compiles it, so examples have no deadline; the same examples every time
+settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("default")
 
 ROOT = Path(__file__).resolve().parents[1]
 

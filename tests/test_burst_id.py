@@ -8,6 +8,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pipeline.constants import BURST_BEAM_TIME, BURST_PREAMBLE_TIME, ORBIT_TIME
 from pipeline.sentinel1.annotation import parse_manifest
 from pipeline.sentinel1.burst_id import CYCLE_TIME, TO_IW2, burst_id, burst_number, burst_track

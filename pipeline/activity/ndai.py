@@ -4,9 +4,9 @@ r"""The normalised difference activity index: how far a pixel's coherence falls 
     NDAI(x)   = mean of NDAI_t(x) over the accepted pairs of the year                                     (raw)
     NDAI_debiased(x) = (R - rho(x)) / (R + rho(x)),  R and rho(x) annual means over the accepted pairs, debiased first
 
-(METHODS section 4; Climate TRACE Eq. 1; EGU2020-12625.) The raw index compares with the documents; with 7 x 2 looks it can't
-exceed about 0.45, because the sample coherence of fully disturbed ground is still 0.34. About half of the stable points
-come out negative: the sign is kept.
+(METHODS section 4; Climate TRACE Eq. 1; EGU2020-12625.) The raw index compares with the documents; with 7 x 2 looks it
+can't exceed about 0.45, because the sample coherence of fully disturbed ground is still 0.34. About half of the stable
+points come out negative: the sign is kept.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from .stable_points import StablePoints
 class AnnualNdai:
     """Statistics over the accepted pairs with a value, (y, x) each.
 
-    ``mean`` and ``std`` float32, NaN where ``count`` (uint16) is below the minimum number of pairs; ``std`` is the population
-    standard deviation. ``coherence_mean`` float32 is the mean coherence over the same pairs and NaN in the same places.
+    ``mean`` and ``std`` float32, NaN where ``count`` (uint16) is below the minimum number of pairs; ``std`` is the
+    population standard deviation. ``coherence_mean`` float32 is the mean coherence over the same pairs and NaN in the
+    same places.
     """
 
     mean: NDArray[np.float32] = field(repr=False)
@@ -59,7 +60,9 @@ def ndai(coherence, reference):
     coherence = coherence.astype(np.result_type(coherence.dtype, np.float32), copy=False)
     reference = np.asarray(reference, coherence.dtype)
     if reference.shape != coherence.shape[:1]:
-        raise BadInput(f"reference must hold one value for each of {coherence.shape[:1]} pairs, instead got {reference.shape}")
+        raise BadInput(
+            f"reference must hold one value for each of {coherence.shape[:1]} pairs, instead got {reference.shape}"
+        )
     reference = reference.reshape(-1, *(1,) * (coherence.ndim - 1))
     total = reference + coherence
     return np.divide(reference - coherence, total, out=np.full_like(total, np.nan), where=total > 0)
@@ -99,16 +102,18 @@ def annual_ndai(coherence, stable: StablePoints, minimum_pairs: int) -> AnnualNd
         level += np.where(good, rho, 0.0)
     safe = np.maximum(count, 1)
     short = count < max(minimum_pairs, 1)
-    mean, std, level = (np.where(short, np.nan, v).astype(np.float32) for v in (mean, np.sqrt(square / safe), level / safe))
+    mean, std, level = (
+        np.where(short, np.nan, v).astype(np.float32) for v in (mean, np.sqrt(square / safe), level / safe)
+    )
     return AnnualNdai(mean, std, count, level)
 
 
 def annual_ndai_debiased(coherence, stable: StablePoints, looks: float, minimum_pairs: int):
     """Index of the year from the bias-corrected annual means of coherence; 1 where no true coherence is left.
 
-    Averaging comes first, then the inversion of the bias, then the ratio: the inverse of single samples is itself biased
-    (a true 0.10 would come back as 0.19). R is averaged over the same pairs as the pixel, so that a gap in one pair moves
-    both alike.
+    Averaging comes first, then the inversion of the bias, then the ratio: the inverse of single samples is itself
+    biased (a true 0.10 would come back as 0.19). R is averaged over the same pairs as the pixel, so that a gap in one
+    pair moves both alike.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 r"""What speckle does to a sample coherence: how many looks are independent, its bias, its density, and the way back.
 
-The window of an estimate holds N_r x N_a samples, but the image is oversampled and weighted, so neighbours are correlated.
-With w(f) = a + (1 - a) cos(2 pi f / B) on \|f\| <= B / 2 (a = 1: no weighting) the correlation of two samples k apart is
+The window of an estimate holds N_r x N_a samples, but the image is oversampled and weighted, so neighbours are
+correlated. With w(f) = a + (1 - a) cos(2 pi f / B) on \|f\| <= B / 2 (a = 1: no weighting) the correlation of two
+samples k apart is
 
     rho(k) = integral of w(f)^2 cos(2 pi f k / fs) df  /  integral of w(f)^2 df
 
@@ -37,7 +38,8 @@ def window_autocorrelation(lag, sampling, bandwidth, coefficient):
     bandwidth : float
         Processed bandwidth, Hz.
     coefficient : float
-        Hamming coefficient a of w = a + (1 - a) cos(2 pi f / B): 1 is a rectangular band, 0.54 the classical Hamming window.
+        Hamming coefficient a of w = a + (1 - a) cos(2 pi f / B): 1 is a rectangular band, 0.54 the classical Hamming
+        window.
 
     Returns
     -------
@@ -52,7 +54,9 @@ def window_autocorrelation(lag, sampling, bandwidth, coefficient):
     if not sampling > 0:
         raise BadInput(f"sampling must be a positive rate (Hz), instead got {sampling}")
     if not 0 < bandwidth <= sampling:
-        raise BadInput(f"bandwidth must be positive and at most the sampling rate {sampling} Hz, instead got {bandwidth}")
+        raise BadInput(
+            f"bandwidth must be positive and at most the sampling rate {sampling} Hz, instead got {bandwidth}"
+        )
     if not 0 < coefficient <= 1:
         raise BadInput(f"Hamming coefficient must lie in 0..1 (0 excluded), instead got {coefficient}")
     x = np.asarray(lag, np.float64) * (bandwidth / sampling)
@@ -85,7 +89,8 @@ def equivalent_looks(
 ) -> float:
     """Equivalent number of independent looks of a range x azimuth window; names and units as in `model.Burst`.
 
-    The number is that of the *intensity* average (METHODS section 2). 7 x 2 gives about 7.4 in IW1, 6.6 in IW2 and 5.9 in IW3.
+    The number is that of the *intensity* average (METHODS section 2). 7 x 2 gives about 7.4 in IW1, 6.6 in IW2 and
+    5.9 in IW3.
 
     Raises
     ------
@@ -110,15 +115,15 @@ def coherence_looks(
 ) -> float:
     """Independent looks that a window's sample coherence behaves as; arguments as `equivalent_looks`.
 
-    The looks of METHODS describe the variance of an average intensity. A coherence divides by the window's own energy, which
-    evens out the correlated samples a little, so its bias is that of more looks: 7.9 / 7.1 / 6.4 instead of 7.4 / 6.6 / 5.9
-    in IW1 / IW2 / IW3. This is the L for which E[d^2 | D = 0] = 1 / L is exact:
+    The looks of METHODS describe the variance of an average intensity. A coherence divides by the window's own
+    energy, which evens out the correlated samples a little, so its bias is that of more looks: 7.9 / 7.1 / 6.4
+    instead of 7.4 / 6.6 / 5.9 in IW1 / IW2 / IW3. This is the L for which E[d^2 | D = 0] = 1 / L is exact:
 
         1 / L = sum of m_i^2,   m_i = integral over t > 0 of l_i / (1 + l_i t) product over j of 1 / (1 + l_j t) dt
 
     with l_i the eigenvalues of the window's correlation matrix and m_i the mean share of the energy in each. Against
-    simulated band-limited speckle E[d] then errs by less than 0.003 at any true coherence, where the looks of METHODS err by
-    up to 0.014 (at D = 0, IW3).
+    simulated band-limited speckle E[d] then errs by less than 0.003 at any true coherence, where the looks of METHODS
+    err by up to 0.014 (at D = 0, IW3).
 
     Raises
     ------
@@ -165,7 +170,9 @@ def _log_density(d, square_complement, true, looks):
 
 def _check_looks(looks):
     if not 1.0 < looks <= 400.0:
-        raise BadInput(f"equivalent looks must lie in 1..400 (1 excluded: one look is always coherent), instead got {looks}")
+        raise BadInput(
+            f"equivalent looks must lie in 1..400 (1 excluded: one look is always coherent), instead got {looks}"
+        )
 
 
 def _check_true(true):
@@ -205,7 +212,9 @@ def coherence_pdf(d, true, looks):
     inside = (d >= 0.0) & (d <= 1.0)
     x = np.where(inside, d, 0.5)
     with np.errstate(divide="ignore"):  # log 0 at d = 1 is meant: the density is 0 or infinite there
-        density = x * np.exp(_log_density(x, (1.0 - x) * (1.0 + x), true, looks)) if looks != 2.0 else _two_looks(x, true)
+        density = (
+            x * np.exp(_log_density(x, (1.0 - x) * (1.0 + x), true, looks)) if looks != 2.0 else _two_looks(x, true)
+        )
     return np.where(inside, density, np.where(np.isnan(d), np.nan, 0.0))
 
 
@@ -218,8 +227,9 @@ def _two_looks(d, true):
 def expected_coherence(true, looks):
     """Mean E[d] of the sample coherence for a true coherence and a number of independent looks.
 
-    E[d] = 1 - integral of (1 - d) p(d), by Gauss-Legendre quadrature in z = atanh(d), where the density has nearly the same
-    width 1 / sqrt(2 L) for every true coherence; exact to 1e-9 for 1 < looks <= 400, also where the series of METHODS diverges.
+    E[d] = 1 - integral of (1 - d) p(d), by Gauss-Legendre quadrature in z = atanh(d), where the density has nearly
+    the same width 1 / sqrt(2 L) for every true coherence; exact to 1e-9 for 1 < looks <= 400, also where the series
+    of METHODS diverges.
 
     Parameters
     ----------
@@ -275,7 +285,7 @@ def debias_coherence(d, looks):
     Returns
     -------
     ndarray, shape of ``d``, float64
-        In 0..1; NaN where ``d`` is NaN. Interpolation error below 1e-4 at any D.
+        In 0..1; NaN where ``d`` is NaN. Interpolation error below 1e-5 at any D.
 
     Raises
     ------

@@ -7,6 +7,7 @@ window needs, neighbouring lines together where the gap between them costs less 
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from ..storage import Location, RangeFile, open_store
 from .safe import Source, open_container
 
 SAMPLE = 4  # bytes: two 16-bit integers
-CHUNK = 32 * 1024 * 1024  # bytes of samples in flight at a time: bounds the memory beside the output
+CHUNK = 64 * 1024 * 1024  # bytes of whole lines in flight at a time: bounds the memory beside the output
 UNCOMPRESSED, ZSTD = 1, 50000
 DEFLATE = (8, 32946)
 
@@ -43,7 +44,7 @@ class Measurement:
     offsets: NDArray[np.int64] = field(repr=False)  # (strip,), bytes; 0 with byte count 0: a strip of zeros, not stored
     byte_counts: NDArray[np.int64] = field(repr=False)  # (strip,)
 
-    def read(self, burst: Burst, window: Window) -> NDArray[np.complex64]:
+    def read(self, burst: Burst, window: Window, max_gap: int | None = None) -> NDArray[np.complex64]:
         """Samples of a window of a burst.
 
         Parameters
@@ -52,6 +53,8 @@ class Measurement:
             One of this swath's.
         window : Window
             Lines and samples counted in the burst; it must lie in it (`Window.clipped`).
+        max_gap : int, optional
+            Bytes between lines that are read along rather than asked apart; the store's default if not given.
 
         Returns
         -------
@@ -85,17 +88,18 @@ class Measurement:
         step = max(1, CHUNK // (self.samples * SAMPLE))
         for k in range(0, wanted.size, step):
             part = wanted[k : k + step]
-            read(out.view(np.float32), part, lines[k : k + step], (first[part], stop[part]), window.sample_start)
+            span = (first[part], stop[part])
+            read(out.view(np.float32), part, lines[k : k + step], span, window.sample_start, max_gap)
         return out
 
-    def _read_lines(self, out, rows, lines, span, origin) -> None:
+    def _read_lines(self, out, rows, lines, span, origin, max_gap) -> None:
         """Fill rows of ``out`` (line, 2 x sample) float32 from uncompressed strips."""
         first, stop = span
         strip, inside = np.divmod(lines, self.lines_per_strip)
         stored = self.byte_counts[strip] > 0
         begin = self.offsets[strip] + SAMPLE * (inside * self.samples + first)
         end = begin + SAMPLE * (stop - first)
-        blobs = iter(self.source.ranges(begin[stored].tolist(), end[stored].tolist()))
+        blobs = iter(self.source.ranges(begin[stored].tolist(), end[stored].tolist(), max_gap))
         for row, a, b, present in zip(rows, first - origin, stop - origin, stored, strict=True):
             if not present:
                 out[row, 2 * a : 2 * b] = 0.0
@@ -105,11 +109,11 @@ class Measurement:
                 raise self._truncated(f"{SAMPLE * (b - a)} bytes of a line", f"{len(blob)}")
             out[row, 2 * a : 2 * b] = np.frombuffer(blob, self.dtype)
 
-    def _read_strips(self, out, rows, lines, span, origin) -> None:
+    def _read_strips(self, out, rows, lines, span, origin, max_gap) -> None:
         """The same from compressed strips: each is fetched and unpacked whole."""
         strips = np.unique(lines // self.lines_per_strip)
         starts = self.offsets[strips]
-        blobs = self.source.ranges(starts.tolist(), (starts + self.byte_counts[strips]).tolist())
+        blobs = self.source.ranges(starts.tolist(), (starts + self.byte_counts[strips]).tolist(), max_gap)
         content = {int(s): self._unpack(int(s), blob) for s, blob in zip(strips, blobs, strict=True)}
         for row, line, a, b in zip(rows, lines, *span, strict=True):
             strip, inside = divmod(int(line), self.lines_per_strip)
@@ -127,7 +131,8 @@ class Measurement:
 
                 data = pyarrow.decompress(blob, decompressed_size=expected, codec="zstd", asbytes=True)
             else:
-                data = zlib.decompressobj().decompress(blob, expected)  # never more, whatever the strip claims
+                # One byte beyond and no more, whatever the strip claims; it also makes zlib verify its checksum.
+                data = zlib.decompressobj().decompress(blob, expected + 1)
         except (zlib.error, OSError, ValueError) as error:
             raise BadProduct(
                 f"{self.name}: strip {strip} can't be unpacked ({error}); download the product again"
@@ -217,7 +222,7 @@ def _read_header(source: Source, name: str) -> Measurement:
                 offsets=np.array(page.dataoffsets, np.int64),
                 byte_counts=np.array(page.databytecounts, np.int64),
             )
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+    except (tifffile.TiffFileError, struct.error, ValueError, LookupError, TypeError, OverflowError) as error:
         if isinstance(error, BadProduct):
             raise
         raise BadProduct(

@@ -9,7 +9,7 @@ import re
 import threading
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,8 +33,8 @@ class Source(Protocol):
         """Bytes."""
         ...
 
-    def ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
-        """Bytes ``starts[i]:stops[i]``; shorter where the file ends before."""
+    def ranges(self, starts: Sequence[int], stops: Sequence[int], max_gap: int | None = None) -> list[memoryview]:
+        """Bytes ``starts[i]:stops[i]``; shorter where the file ends before. ``max_gap`` as in `Location.ranges`."""
         ...
 
 
@@ -69,12 +69,10 @@ class _FileSource:
     def size(self) -> int:
         return self.location.size(self.path) if self.length is None else self.length
 
-    def ranges(self, starts, stops):
-        end = self.size() if self.length is not None else None
-        clip = (lambda v: v) if end is None else (lambda v: min(v, end))
-        return self.location.ranges(
-            self.path, [self.offset + clip(int(v)) for v in starts], [self.offset + clip(int(v)) for v in stops]
-        )
+    def ranges(self, starts, stops, max_gap=None):
+        clip = (lambda v: v) if self.length is None else (lambda v: min(v, self.length))  # not into the next member
+        begin, stop = ([self.offset + clip(int(v)) for v in values] for values in (starts, stops))
+        return self.location.ranges(self.path, begin, stop, max_gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +173,7 @@ class _StreamSource:
     def size(self) -> int:
         return self.member.file_size
 
-    def ranges(self, starts, stops):
+    def ranges(self, starts, stops, max_gap=None):
         found: list[memoryview] = [memoryview(b"")] * len(starts)
         try:
             with self._lock:
@@ -189,7 +187,12 @@ class _StreamSource:
         return found
 
 
-def open_product(url: str, polarization: str | None = None, storage_options: dict | None = None) -> Product:
+def open_product(
+    url: str,
+    polarization: str | None = None,
+    storage_options: dict | None = None,
+    swaths: Collection[str] | None = None,
+) -> Product:
     """What a Sentinel-1 IW SLC product says of itself, without its samples.
 
     Parameters
@@ -200,6 +203,8 @@ def open_product(url: str, polarization: str | None = None, storage_options: dic
         Only this one's annotations are read. Default: all.
     storage_options : dict, optional
         For the file system.
+    swaths : collection of str, optional
+        Only these swaths' annotations are read, such as ``{"IW2"}``. Default: all.
 
     Returns
     -------
@@ -235,8 +240,17 @@ def open_product(url: str, polarization: str | None = None, storage_options: dic
         absolute_orbit=manifest.absolute_orbit,
         orbit_pass=manifest.orbit_pass,
         processor_version=manifest.processor_version,
-        swaths=_swaths(container, names, manifest, polarization, location.url),
+        swaths=_swaths(container, _of_swaths(names, swaths), manifest, polarization, location.url),
     )
+
+
+def _of_swaths(names: list[str], swaths: Collection[str] | None) -> list[str]:
+    """The product's files without the annotations of other swaths."""
+    if swaths is None:
+        return names
+    wanted = {swath.lower() for swath in swaths}
+    matched = ((name, ANNOTATION.fullmatch(name)) for name in names)
+    return [name for name, match in matched if not match or match[1].split("-")[1].lower() in wanted]
 
 
 def open_container(location: Location) -> Container:

@@ -9,27 +9,52 @@ From scratch::
     made.products   # SAFE folders, in the order of the dates
     made.truths     # Truth per burst and date: line_offset, sample_offset, geometric_phase, coherence, valid
 
-Into real annotation: `render_into_real`. The demo mine: `demo.demo_scene`. Ingredients (geometry, carrier, noise, quantisation, …)
-switch off one by one with `Ingredients`. Nothing here shares geometry or resampling with the processor.
+Into real annotation (annotation and manifest copied, measurement files made)::
+
+    terrain = raster_terrain(dem)
+    made = render_into_real([safe_1, safe_2], folder, Surface(terrain, coherence=0.9), Target("IW1", "VV", burst=0))
+
+The demo mine: ``write_demo(demo_scene(), folder)`` makes ``slc/*.SAFE``, ``dem.tif``, ``mine.geojson`` and
+``truth.json``.
+
+`Surface` fields (coherence, transparency, backscatter, phase) are numbers or functions of a `Ground` (line, sample,
+latitude, longitude, height of the reference burst's pixels) and the date or interval. `Ingredients` switches
+geometry, carrier, noise, quantisation and the two spectral decorrelations one by one. The same call with
+``Ingredients(geometry=False)`` and the same seed gives the same speckle without offsets and geometric phase: the
+ideal that a coregistration is measured against.
+
+Nothing here shares geometry or resampling with the processor.
 """
 
+from .demo import Demo, demo_scene, write_demo
 from .layout import Date, Track
+from .rasters import raster_terrain, write_raster
+from .real import Target, render_into_real
 from .render import Ground, Ingredients, Surface, Truth, View
-from .scene import Scene, Simulated, write_scene
+from .scene import Scene, Simulated, load_truth, save_truth, write_scene
 from .terrain import Terrain, flat_terrain, fractal_terrain
 
 __all__ = [
     "Date",
+    "Demo",
     "Ground",
     "Ingredients",
     "Scene",
     "Simulated",
     "Surface",
+    "Target",
     "Terrain",
     "Track",
     "Truth",
     "View",
+    "demo_scene",
     "flat_terrain",
     "fractal_terrain",
+    "load_truth",
+    "raster_terrain",
+    "render_into_real",
+    "save_truth",
+    "write_demo",
+    "write_raster",
     "write_scene",
 ]

@@ -48,7 +48,7 @@ def stamp(instant: np.datetime64) -> str:
 
 
 def geolocation_grid(view_bursts: tuple[View, ...], terrain: Terrain) -> GeolocationGrid:
-    """Tie points at the first line of every burst and after the last, `GRID_COLUMNS` across, from the simulator's geometry."""
+    """Tie points at the first line of every burst and after the last, `GRID_COLUMNS` across."""
     rows = []
     for k, view in enumerate((*view_bursts, view_bursts[-1])):
         burst = view.burst
@@ -62,7 +62,9 @@ def geolocation_grid(view_bursts: tuple[View, ...], terrain: Terrain) -> Geoloca
         for sample, distance, point in zip(columns, distances[columns], seen[2:5, 0].T, strict=True):
             incidence = _incidence(position, point, distance)
             rows.append((burst.orbit.instant(seconds[0]), distance, k * burst.lines, sample, *point, incidence))
-    times, distances, line, sample, latitude, longitude, height, incidence = (np.array(c) for c in zip(*rows, strict=True))
+    times, distances, line, sample, latitude, longitude, height, incidence = (
+        np.array(c) for c in zip(*rows, strict=True)
+    )
     return GeolocationGrid(
         times.astype("datetime64[ns]"),
         2.0 * distances / SPEED_OF_LIGHT,

@@ -5,8 +5,9 @@
     η_ref(τ) = -f_dc(τ)/k_a(τ) + f_dc(τ_m)/k_a(τ_m)
     φ(η, τ) = π·k_t·(η - η_ref)² + 2π·f_dc·(η - η_ref)
 
-with η counted from the middle line, (lines - 1)/2, τ_m the range time of the middle sample, and k_a and f_dc polynomials
-about their own origins. Its derivative, k_t·(η - η_ref) + f_dc, is the centre frequency of the spectrum at that line.
+with η counted from the middle line, (lines - 1)/2, τ_m the range time of the middle sample, and k_a and f_dc
+polynomials about their own origins. Its derivative, k_t·(η - η_ref) + f_dc, is the centre frequency of the spectrum
+at that line.
 """
 
 from __future__ import annotations

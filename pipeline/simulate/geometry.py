@@ -1,13 +1,13 @@
-"""The simulator's own range-Doppler geometry: where a pixel looks on the terrain, and where another date sees that point.
+"""The simulator's own range-Doppler geometry: where a pixel looks, and where another date sees that point.
 
 A pixel (t, R) of a date lies on the circle of radius R about the satellite S(t) in the plane normal to its earth-fixed
 velocity (zero Doppler). With u the upward and w the right-hand direction in that plane,
 
     P(θ) = S + R·(-cos θ·u + sin θ·w),
 
-and the ground point is the root of g(θ) = h(P) - z(lat, lon), found by Newton's method with the exact gradient of the terrain
-and a bracket to fall back on. Its coordinates in another date follow from (P - S'(t'))·V'(t') = 0 by Newton's method. Every
-step is independent of the processor, which goes from map to radar and inverts tables.
+and the ground point is the root of g(θ) = h(P) - z(lat, lon), found by Newton's method with the exact gradient of
+the terrain and a bracket to fall back on. Its coordinates in another date follow from (P - S'(t'))·V'(t') = 0 by
+Newton's method. Every step is independent of the processor, which goes from map to radar and inverts tables.
 """
 
 from __future__ import annotations
@@ -23,23 +23,20 @@ REACH = 20_000.0  # m: a longer step has left the neighbourhood of the root
 
 
 @njit(cache=True, nogil=True)
-def _orbit(coefficients, x):
-    """Position, velocity and acceleration at ``x`` s from the centre of a power series."""
-    n = coefficients.shape[1]
-    p, v, a = np.zeros(3), np.zeros(3), np.zeros(3)
+def _state(series, seconds):
+    """Position and velocity (3,) of an orbit series at ``seconds``."""
+    t = seconds - series[0]
+    position, velocity = np.zeros(3), np.zeros(3)
     for k in range(3):
-        c0 = c1 = c2 = 0.0
-        for i in range(n - 1, -1, -1):
-            c2 = c2 * x + c1
-            c1 = c1 * x + c0
-            c0 = c0 * x + coefficients[k, i]
-        p[k], v[k], a[k] = c0, c1, 2.0 * c2
-    return p, v, a
+        for i in range(series[1].shape[1] - 1, -1, -1):
+            position[k] = position[k] * t + series[1][k, i]
+            velocity[k] = velocity[k] * t + series[2][k, i]
+    return position, velocity
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _geodetic(x, y, z):
-    """tan of the geodetic latitude, distance from the axis, ellipsoidal height: Bowring's formula, iterated once more."""
+    """tan of the geodetic latitude, distance from the axis, ellipsoidal height: Bowring's formula, twice."""
     p = np.sqrt(x * x + y * y)
     t = z * WGS84_A / (p * WGS84_B)
     for _ in range(2):
@@ -164,10 +161,10 @@ def _look(view, distance, height):
 def _zero_doppler(series, x, y, z, guess):
     """Seconds from the centre of ``series`` at which a point is at zero Doppler, and its distance there.
 
-    A Newton step moves the satellite along its track, so the distance that belongs to the step's start is off by half the
-    square of the step: it is taken again after the last step.
+    A Newton step moves the satellite along its track, so the distance that belongs to the step's start is off by
+    half the square of the step: it is taken again after the last step.
     """
-    c = series[1]
+    c, e = series[1], series[2]
     last = c.shape[1] - 1
     t = guess
     done = False
@@ -175,13 +172,12 @@ def _zero_doppler(series, x, y, z, guess):
         px = py = pz = vx = vy = vz = ax = ay = az = 0.0
         for i in range(last, -1, -1):
             ax, ay, az = ax * t + vx, ay * t + vy, az * t + vz
-            vx, vy, vz = vx * t + px, vy * t + py, vz * t + pz
+            vx, vy, vz = vx * t + e[0, i], vy * t + e[1, i], vz * t + e[2, i]
             px, py, pz = px * t + c[0, i], py * t + c[1, i], pz * t + c[2, i]
         dx, dy, dz = x - px, y - py, z - pz
         if done:
             break
-        slope = 2.0 * (dx * ax + dy * ay + dz * az) - vx * vx - vy * vy - vz * vz
-        step = (dx * vx + dy * vy + dz * vz) / slope
+        step = (dx * vx + dy * vy + dz * vz) / (dx * ax + dy * ay + dz * az - vx * vx - vy * vy - vz * vz)
         t -= step
         done = abs(step) < 1e-7  # s; what is left is below 1e-12 s
     return t, np.sqrt(dx * dx + dy * dy + dz * dz)
@@ -197,13 +193,13 @@ def observe(times, distances, own, other, terrain, out):
         Zero-Doppler times, s.
     distances : ndarray, (sample,), float64
         Slant ranges, one-way, m, rising.
-    own, other : tuple of (float, ndarray (3, power))
+    own, other : tuple
         `orbit.local_polynomial` of the date itself and of the other date.
     terrain : tuple
         `Terrain.packed`.
     out : ndarray, (2 or 6, line, sample), float64
-        Filled with: zero-Doppler time (s) and slant range (m) in the other date; with 6 layers also latitude and longitude
-        (rad), height (m), and 1 where the point is single-valued (0 in and beside layover).
+        Filled with: zero-Doppler time (s) and slant range (m) in the other date; with 6 layers also latitude and
+        longitude (rad), height (m), and 1 where the point is single-valued (0 in and beside layover).
 
     Notes
     -----
@@ -213,7 +209,7 @@ def observe(times, distances, own, other, terrain, out):
     full = out.shape[0] == 6
     middle = 0.5 * (terrain[1][5] + terrain[1][6])
     for line in range(times.size):
-        p, v, _ = _orbit(own[1], times[line] - own[0])
+        p, v = _state(own, times[line])
         v = v / np.sqrt((v * v).sum())
         up = p - (p * v).sum() * v
         up = up / np.sqrt((up * up).sum())
@@ -254,7 +250,9 @@ def cartesian(latitude, longitude, height):
     sin, cos = np.sin(latitude), np.cos(latitude)
     normal = WGS84_A / np.sqrt(1.0 - WGS84_E2 * sin**2)
     across = (normal + height) * cos
-    return np.stack([across * np.cos(longitude), across * np.sin(longitude), (normal * (1 - WGS84_E2) + height) * sin], -1)
+    return np.stack(
+        [across * np.cos(longitude), across * np.sin(longitude), (normal * (1 - WGS84_E2) + height) * sin], -1
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -267,7 +265,7 @@ def project(latitude, longitude, height, series, out):
         Degrees.
     height : ndarray, (line, sample), float64
         m above the ellipsoid.
-    series : tuple of (float, ndarray (3, power))
+    series : tuple
         `orbit.local_polynomial`.
     out : ndarray, (2, line, sample), float64
         Filled with zero-Doppler time (s) and one-way slant range (m).

@@ -1,8 +1,8 @@
 """Where the simulated satellite flies and when its bursts start: from "this point, seen so" to `model.Burst` values.
 
-The orbit is found from two conditions at the point: zero Doppler, and the slant range of the wanted sample. The pass then gets
-the relative orbit number that puts the burst at a plausible place in ESA's burst numbering, and every date its own timing,
-baseline, Doppler centroid and FM rate.
+The orbit is found from two conditions at the point: zero Doppler, and the slant range of the wanted sample. The
+pass then gets the relative orbit number that puts the burst at a plausible place in ESA's burst numbering, and
+every date its own timing, baseline, Doppler centroid and FM rate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..constants import BURST_BEAM_TIME, BURST_PREAMBLE_TIME, ORBIT_TIME, ORBITS
 from ..errors import BadInput
 from ..model import Burst, RangePolynomial
 from .geometry import cartesian
-from .orbit import CircularTrajectory, annotated_orbit, local_polynomial, series_state
+from .orbit import CircularTrajectory, acceleration, annotated_orbit
 
 LINE_INTERVAL = 2.0555563e-3  # s
 BURST_PERIOD_LINES = 1342  # a burst of each swath, then the next: 2.7585565 s
@@ -47,7 +47,8 @@ SWATHS = {
         0.0, 5.336535882737799e-3, 22541, 1500, (21, 1481), (1184, 21603), 1.590368784, 56.5e6, 327.0, 0.70, 1717.12897
     ),
     "IW2": SwathFacts(
-        0.941445, 5.646333477410679e-3, 26345, 1511, (26, 1485), (1081, 25472), 0.979863325, 48.3e6, 313.0, 0.75, 1451.62711
+        0.941445, 5.646333477410679e-3, 26345, 1511, (26, 1485), (1081, 25472), 0.979863325, 48.3e6, 313.0, 0.75,
+        1451.62711
     ),
     "IW3": SwathFacts(
         1.895223, 6.017099064654127e-3, 25352, 1516, (29, 1489), (958, 24571), 1.397440818, 42.78991840322842e6, 314.0,
@@ -108,8 +109,8 @@ class Date:
     day : datetime64[D]
         The time of day follows from the pass: 6 pm local solar time ascending, 6 am descending.
     perpendicular_baseline, parallel_baseline : float
-        m from the nominal orbit, across the line of sight to the track's point (positive away from the Earth) and along it
-        (positive towards the point).
+        m from the nominal orbit, across the line of sight to the track's point (positive away from the Earth) and
+        along it (positive towards the point).
     line_shift : float
         The bursts start so many lines later; kept to the annotation's 1 µs, 5e-4 line.
     sample_shift : float
@@ -275,12 +276,11 @@ def _doppler(middle: float, facts: SwathFacts, instant: np.datetime64) -> RangeP
 
 def fm_rate(trajectory, middle: float, near: float, width: float, instant: np.datetime64) -> RangePolynomial:
     """Azimuth FM rate -2/λ·d²R/dt² of ground points on the ellipsoid at zero Doppler, a parabola in range."""
-    series = local_polynomial(trajectory, middle - 1.0, middle + 1.0)
-    position, velocity, acceleration = (v[0] for v in series_state(series, middle))
+    position, velocity = (v[0] for v in trajectory.state(np.array([middle])))
     tau = near + width * np.linspace(0.0, 1.0, 9)
     distance = 0.5 * SPEED_OF_LIGHT * tau
     points = _on_sphere(position, velocity, distance)
-    bend = (velocity @ velocity - (points - position) @ acceleration) / distance
+    bend = (velocity @ velocity - (points - position) @ acceleration(trajectory, middle)) / distance
     rate = -2.0 * RADAR_FREQUENCY / SPEED_OF_LIGHT * bend
     scale = 0.5 * width
     fit = np.polynomial.polynomial.polyfit((tau - near) / scale, rate, 2) / scale ** np.arange(3)

@@ -1,16 +1,17 @@
 """Samples of one burst on every date, from a scene with a history, and the truth that goes with them.
 
-The scene is a field of scatterers on the *reference* burst's radar grid. On date d, with F(p) the position at which d sees the
-ground of reference position p, φ the TOPS carriers and R the ranges,
+The scene is a field of scatterers on the *reference* burst's radar grid. On date d, with F(p) the position at which
+d sees the ground of reference position p, φ the TOPS carriers and R the ranges,
 
-    W_d   = κ_d·W + sqrt(1-κ_d²)·n,        W ← γ·W + sqrt(1-γ²)·n          history; γ between dates, κ of one date (snow)
-    x_d   = shape * [ sqrt(σ)·W_d·exp(j(φ_ref(p) - φ_d(F(p)))) + thermal noise ]
-    s_d(q) = x_d(F⁻¹(q))·exp(jφ_d(q))·exp(-j·4π/λ·(R_d - R_ref))
+    W_d   = κ_d·W + sqrt(1-κ_d²)·n,        W ← γ·W + sqrt(1-γ²)·n          history; γ between dates, κ of one date
+    (snow) x_d   = shape * [ sqrt(σ)·W_d·exp(j(φ_ref(p) - φ_d(F(p)))) + thermal noise ] s_d(q) =
+    x_d(F⁻¹(q))·exp(jφ_d(q))·exp(-j·4π/λ·(R_d - R_ref))
 
-A scatterer's phase is thus the same on both dates but for the range: φ_ref - φ_d before the shaping and φ_d after it cancel at the
-scatterer. What they leave is physical: the dates' bands sit at different Doppler centroids, and the part outside the common
-band decorrelates (9 Hz of 327 Hz cost about 1 %). The range phase is applied after the shaping by default, so that a baseline
-costs nothing once the phase is removed; `Ingredients.baseline_decorrelation` applies it before, as nature does.
+A scatterer's phase is thus the same on both dates but for the range: φ_ref - φ_d before the shaping and φ_d after
+it cancel at the scatterer. What they leave is physical: the dates' bands sit at different Doppler centroids, and
+the part outside the common band decorrelates (9 Hz of 327 Hz cost about 1 %). The range phase is applied after the
+shaping by default, so that a baseline costs nothing once the phase is removed; `Ingredients.baseline_decorrelation`
+applies it before, as nature does.
 """
 
 from __future__ import annotations
@@ -55,9 +56,12 @@ class Ingredients:
     amplitude: float = 150.0
 
 
+DEFAULT_INGREDIENTS = Ingredients()
+
+
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """The ground that the reference burst sees: its radar positions (1-D) and where they are on Earth (line, sample)."""
+    """The ground that the reference burst sees: radar positions (1-D) and where they are (line, sample)."""
 
     line: NDArray[np.float64]
     sample: NDArray[np.float64]
@@ -131,8 +135,9 @@ class View:
 class Truth:
     """What is known of one date relative to the reference, at the reference's pixels of ``window``.
 
-    Reference pixel (l, s) and the date's (l + line_offset, s + sample_offset) see the same ground, both counted in their own
-    burst of the same burst id. ``reference·conj(date)`` carries +``geometric_phase`` = 4π/λ·(R_date - R_ref).
+    Reference pixel (l, s) and the date's (l + line_offset, s + sample_offset) see the same ground, both counted in
+    their own burst of the same burst id. ``reference·conj(date)`` carries +``geometric_phase`` = 4π/λ·(R_date -
+    R_ref).
     """
 
     burst_id: str
@@ -147,7 +152,7 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """One date's samples: (line, sample, 2) int16, or complex64 (line, sample) without quantisation, and their window."""
+    """One date's samples, int16 (line, sample, 2) or unquantised complex64 (line, sample), and their window."""
 
     index: int
     window: Window
@@ -156,7 +161,7 @@ class Rendering:
 
 
 def observe_window(view: View, other: View, window: Window, terrain: Terrain, layers: int, workers: int = 1) -> NDArray:
-    """The first 2 or all 6 ``layers`` of `geometry.observe` for a window of ``view``: (layers, line, sample) float64."""
+    """The first 2 or all 6 ``layers`` of `geometry.observe` for a window: (layers, line, sample) float64."""
     times, distances = view.axes(window)
     out = np.empty((layers, times.size, distances.size))
     own, far, packed = view.series(), other.series(), terrain.packed
@@ -197,15 +202,11 @@ def make_stage(reference: View, window: Window, surface: Surface, workers: int =
     first = window.line_start - MARGIN[0], window.sample_start - MARGIN[1]
     grid = Window(first[0], first[0] + lines, first[1], first[1] + samples)
     seen = observe_window(reference, reference, grid, surface.terrain, 6, workers)
-    latitude, longitude = np.rad2deg(seen[2]), np.rad2deg(seen[3])
-    ground = Ground(
-        np.arange(grid.line_start, grid.line_stop, dtype=np.float64),
-        np.arange(grid.sample_start, grid.sample_stop, dtype=np.float64),
-        latitude,
-        longitude,
-        seen[4].copy(),
-    )
+    latitude, longitude, height = np.rad2deg(seen[2]), np.rad2deg(seen[3]), seen[4].copy()
     inside = (seen[5] > 0) & surface.terrain.contains(latitude, longitude)
+    line = np.arange(grid.line_start, grid.line_stop, dtype=np.float64)
+    sample = np.arange(grid.sample_start, grid.sample_stop, dtype=np.float64)
+    ground = Ground(line, sample, latitude, longitude, height)
     return Stage(reference, window, grid, ground, surface, inside, workers)
 
 
@@ -272,18 +273,18 @@ def render_date(stage: Stage, view: View, white: NDArray, noise: NDArray | None,
     window = _date_window(stage, line, sample, view)
     shapes = burst_shapes(stage.reference.burst, *scene.shape)
     modes = shaped_modes(scene, shapes)
+    del scene  # a full burst holds 0.3 GB in every complex layer
     moved = mix.geometry and view is not stage.reference
     q_line = np.arange(window.line_start, window.line_stop, dtype=np.float64)[:, None]
     q_sample = np.arange(window.sample_start, window.sample_stop, dtype=np.float64)[None, :]
     if moved:
         back = observe_window(view, stage.reference, window, stage.surface.terrain, 2, stage.workers)
-        p_line, p_sample = stage.reference.position(back[0], back[1])
-        values = evaluate(
-            modes, shapes, p_line - stage.grid.line_start, p_sample - stage.grid.sample_start, stage.workers
-        )
         phase = np.zeros((1, 1))
         if not mix.baseline_decorrelation:
             phase = 4.0 * np.pi / view.burst.wavelength * (back[1] - view.axes(window)[1])
+        p_line, p_sample = stage.reference.position(back[0], back[1])
+        back[0], back[1] = p_line - stage.grid.line_start, p_sample - stage.grid.sample_start
+        values = evaluate(modes, shapes, back, stage.workers)
     else:
         rows = slice(window.line_start - stage.grid.line_start, window.line_stop - stage.grid.line_start)
         columns = slice(window.sample_start - stage.grid.sample_start, window.sample_stop - stage.grid.sample_start)

@@ -182,7 +182,9 @@ def _wrap(section, name: str):
 
 def _processing(section) -> None:
     processing = ET.SubElement(_wrap(section, "processing"), _q("safe:processing"), {"name": "SLC simulation"})
-    facility = ET.SubElement(processing, _q("safe:facility"), {"name": "pitpulse", "organisation": "pitpulse simulator"})
+    facility = ET.SubElement(
+        processing, _q("safe:facility"), {"name": "pitpulse", "organisation": "pitpulse simulator"}
+    )
     ET.SubElement(facility, _q("safe:software"), {"name": "Sentinel-1 IPF", "version": PROCESSOR_VERSION})
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ..constants import SPEED_OF_LIGHT
 from ..errors import BadInput, NoCoverage
 from ..model import Window
 from .geometry import project
 from .layout import Date, Track, fly
-from .render import Ingredients, Surface, Truth, View, make_stage, render_stack
-from .safe import create_product
+from .render import DEFAULT_INGREDIENTS, Ingredients, Surface, Truth, View, make_stage, render_stack
+from .safe import compact, create_product
 from .tiff import write_window
+
+TRUTH_ARRAYS = ("line_offset", "sample_offset", "geometric_phase", "coherence", "valid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,8 @@ class Scene:
         Rising.
     surface : Surface
     area : tuple of float
-        West, south, east, north in degrees: what gets samples, in every burst that sees it. The rest of the files is zero.
+        West, south, east, north in degrees: what gets samples, in every burst that sees it. The rest of the files
+        is zero.
     swaths, polarizations : tuple of str
         Of the products; only swaths that see the area get samples.
     ingredients : Ingredients
@@ -45,13 +48,13 @@ class Scene:
     area: tuple[float, float, float, float]
     swaths: tuple[str, ...] = ("IW2",)
     polarizations: tuple[str, ...] = ("VV",)
-    ingredients: Ingredients = Ingredients()
+    ingredients: Ingredients = DEFAULT_INGREDIENTS
     seed: int = 0
     reference: int = 0
 
     def __post_init__(self):
         days = [np.datetime64(d.day, "D") for d in self.dates]
-        if not days or any(b <= a for a, b in zip(days, days[1:], strict=False)):
+        if not days or any(b <= a for a, b in pairwise(days)):
             raise BadInput(f"dates must rise and hold at least one, instead got {[str(d) for d in days]}")
         if not 0 <= self.reference < len(days):
             raise BadInput(f"reference must be a date's number, 0…{len(days) - 1}, instead got {self.reference}")
@@ -68,7 +71,7 @@ class Simulated:
 
 
 def area_window(view: View, surface: Surface, area: tuple[float, float, float, float]) -> Window:
-    """The window of a burst that sees an area (W, S, E, N in degrees) at any height of its terrain, cut to valid samples."""
+    """The window of a burst that sees an area (W, S, E, N in degrees) at any height, cut to valid samples."""
     west, south, east, north = area
     heights = surface.terrain.heights
     lon, lat, height = np.meshgrid(
@@ -78,7 +81,10 @@ def area_window(view: View, surface: Surface, area: tuple[float, float, float, f
     project(lat.reshape(1, -1), lon.reshape(1, -1), height.reshape(1, -1), view.series(), seen)
     line, sample = view.position(seen[0], seen[1])
     window = Window(
-        int(np.floor(line.min())), int(np.ceil(line.max())) + 1, int(np.floor(sample.min())), int(np.ceil(sample.max())) + 1
+        int(np.floor(line.min())),
+        int(np.ceil(line.max())) + 1,
+        int(np.floor(sample.min())),
+        int(np.ceil(sample.max())) + 1,
     ).clipped(view.burst)
     top, bottom = view.burst.valid_lines
     left, right = view.burst.first_valid_sample.max(), view.burst.last_valid_sample.max() + 1
@@ -129,7 +135,9 @@ def write_scene(scene: Scene, folder: Path | str, workers: int = 2, keep_truth: 
                 files = [m[swath, polarization] for _, m in made]
                 truths += _render(scene, views, window, files, (polarization, round(lines), workers))
     if not truths:
-        raise NoCoverage(f"no burst of {', '.join(scene.swaths)} sees the area {scene.area}; move it or the track's point")
+        raise NoCoverage(
+            f"no burst of {', '.join(scene.swaths)} sees the area {scene.area}; move it or the track's point"
+        )
     return Simulated(tuple(p for p, _ in made), tuple(truths) if keep_truth else ())
 
 
@@ -145,6 +153,21 @@ def _render(scene: Scene, views: list[View], window: Window, files: list, how: t
         yield done.truth
 
 
-def range_resolution(bandwidth: float) -> float:
-    """Slant range in m that a bandwidth (Hz) resolves."""
-    return SPEED_OF_LIGHT / (2.0 * bandwidth)
+def save_truth(truth: Truth, folder: Path | str) -> Path:
+    """One truth as ``truth_<burst id>_<date>.npz`` under ``folder``, all arrays in full precision."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"truth_{truth.burst_id}_{compact(truth.date)}.npz"
+    arrays = {name: getattr(truth, name) for name in TRUTH_ARRAYS}
+    w = truth.window
+    window = np.array([w.line_start, w.line_stop, w.sample_start, w.sample_stop])
+    np.savez(path, burst_id=truth.burst_id, date=truth.date, window=window, **arrays)
+    return path
+
+
+def load_truth(path: Path | str) -> Truth:
+    """The inverse of `save_truth`."""
+    with np.load(path) as file:
+        window = Window(*(int(v) for v in file["window"]))
+        arrays = {name: file[name] for name in TRUTH_ARRAYS}
+        return Truth(str(file["burst_id"]), np.datetime64(file["date"][()], "ns"), window, **arrays)

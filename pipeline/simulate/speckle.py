@@ -1,9 +1,9 @@
 """Speckle with the spectrum of focused Sentinel-1 bursts, and its evaluation between samples.
 
-White circular Gaussian noise of unit power is shaped by w = a + (1 - a)·cos(2πf/B) for |f| ≤ B/2 in both directions (METHODS
-§2); |w|² is the power spectrum, and what makes 7 × 2 samples fewer than 14 looks. The shaped field is a finite Fourier sum,
-so its value at *any* position is that sum: `evaluate` computes it with a non-uniform FFT to 1e-6, without an interpolation
-kernel of our own.
+White circular Gaussian noise of unit power is shaped by w = a + (1 - a)·cos(2πf/B) for |f| ≤ B/2 in both directions
+(METHODS §2); |w|² is the power spectrum, and what makes 7 × 2 samples fewer than 14 looks. The shaped field is a
+finite Fourier sum, so its value at *any* position is that sum: `evaluate` computes it with a non-uniform FFT to
+1e-6, without an interpolation kernel of our own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NUFFT_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """The window of one direction on a periodic axis of ``size`` samples: the modes inside the band and their weights."""
+    """The window of one direction on a periodic axis of ``size`` samples: modes inside the band, and weights."""
 
     size: int
     modes: NDArray[np.int64]  # rising from -m to m
@@ -67,7 +67,7 @@ def on_grid(modes: NDArray[np.complex64], shapes: tuple[Shape, Shape]) -> NDArra
 
 
 def evaluate(
-    modes: NDArray[np.complex64], shapes: tuple[Shape, Shape], line: NDArray, sample: NDArray, threads: int = 1
+    modes: NDArray[np.complex64], shapes: tuple[Shape, Shape], at: NDArray[np.float64], threads: int = 1
 ) -> NDArray[np.complex64]:
     """The shaped field at fractional grid positions.
 
@@ -76,22 +76,23 @@ def evaluate(
     modes : ndarray, (azimuth mode, range mode)
         From `shaped_modes`.
     shapes : tuple of Shape
-    line, sample : ndarray, same shape, float64
-        Positions in grid samples; the field repeats with the grid's size.
+    at : ndarray, (2, ...), float64
+        Fractional lines and samples of the grid; the field repeats with the grid's size. Not changed.
+    threads : int
 
     Returns
     -------
-    ndarray, shape of ``line``, complex64
-        Error below 1e-5 of the field's power. Double precision inside: in single, a position among 23,000 samples is only
-        known to 3e-3.
+    ndarray, shape of ``at[0]``, complex64
+        Error below 1e-5 of the field's power. Double precision inside: in single, a position among 23,000 samples
+        is only known to 3e-3.
     """
     azimuth, along = shapes
-    x = np.ascontiguousarray(line.ravel() * (2.0 * np.pi / azimuth.size))
-    y = np.ascontiguousarray(sample.ravel() * (2.0 * np.pi / along.size))
+    x = np.ascontiguousarray(at[0].ravel() * (2.0 * np.pi / azimuth.size))
+    y = np.ascontiguousarray(at[1].ravel() * (2.0 * np.pi / along.size))
     values = finufft.nufft2d2(
         x, y, np.ascontiguousarray(modes, np.complex128), eps=NUFFT_TOLERANCE, isign=1, nthreads=threads
     )
-    return values.astype(np.complex64).reshape(line.shape)
+    return values.astype(np.complex64).reshape(at[0].shape)
 
 
 def white_lines(seed: tuple[int, ...], first: int, lines: int, samples: int) -> NDArray[np.complex64]:

@@ -1,8 +1,8 @@
 """Terrain of a simulated scene: heights above the ellipsoid on a regular latitude-longitude grid of posts.
 
-A post is a *point* (pixel centre). Between posts the truth is a stated interpolant, by default the cubic B-spline through the
-posts, which is smooth to the second derivative. The synthetic terrains are band-limited to about four posts a cycle, so
-that any decent interpolation of the same posts gives the same surface.
+A post is a *point* (pixel centre). Between posts the truth is a stated interpolant, by default the cubic B-spline
+through the posts, which is smooth to the second derivative. The synthetic terrains are band-limited to about four
+posts a cycle, so that any decent interpolation of the same posts gives the same surface.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Terrain:
 
     @cached_property
     def packed(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What the kernels read: coefficients (lat, lon) and [north, west, lat_step, lon_step (rad), kind, low, high]."""
+        """What kernels read: coefficients (lat, lon) and [north, west, lat_step, lon_step (rad), kind, low, high]."""
         kind = INTERPOLANTS.index(self.interpolant)
         posts = np.asarray(self.heights, np.float64)
         low, high = posts.min(), posts.max()

@@ -1,7 +1,7 @@
 """Measurement files: 16-bit complex TIFF, uncompressed, one strip a line, written as a sparse file.
 
-Only the rendered windows take space on disk; the rest of the file is a hole that reads as zero, which is what Sentinel-1
-writes in invalid samples.
+Only the rendered windows take space on disk; the rest of the file is a hole that reads as zero, which is what
+Sentinel-1 writes in invalid samples.
 """
 
 from __future__ import annotations

@@ -1,0 +1,96 @@
+"""``pitpulse demo`` and ``pitpulse simulate``: the demo mine on disk, the main job on it, and the comparison with truth."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..cube import grid_of, open_cube
+from ..errors import BadInput
+from ..grid import inside
+from ..mine_year import DemSource
+from ..run import Outcome
+from ..simulate.demo import demo_scene, write_demo
+from ..variables import ACTIVE
+from .run import RunRequest, execute, summary
+
+
+def simulate(out: str, say: Callable[[str], None], progress: Callable[[str], None], **scene) -> int:
+    """Write the demo mine's products."""
+    if "://" in out:
+        raise BadInput(f"simulated products are written to a local folder, instead got {out}")
+    if scene.get("dates_a_year", 14) < 6:
+        raise BadInput(f"--dates must be at least 6, instead got {scene['dates_a_year']}")
+    started = time.perf_counter()
+    demo = demo_scene(**scene)
+    progress(f"simulating {len(demo.scene.dates)} dates")
+    made = write_demo(demo, out)
+    say(f"{len(made.products)} products in {out}/slc, with dem.tif, mine.geojson, truth.json")
+    say(f"{time.perf_counter() - started:.1f} s; next: pitpulse run --archive {out}/slc --mine {out}/mine.geojson "
+        f"--dem {out}/dem.tif --dem-datum ellipsoid --years 2021-2023 --out products")  # fmt: skip
+    return 0
+
+
+def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: Callable[[str], None]) -> int:
+    """Simulate, run, compare; 0 only where the result agrees with the truth."""
+    scene = f"{out}/scene"
+    simulate(scene, progress, progress)
+    years = (2021, 2022, 2023)
+    request = RunRequest(
+        archive=f"{scene}/slc",
+        mine=f"{scene}/mine.geojson",
+        dem=DemSource((f"{scene}/dem.tif",), "ellipsoid"),
+        years=years,
+        out=out,
+        scheduler=scheduler,
+    )
+    outcomes, seconds = execute(request, progress)
+    for line in summary(outcomes, out, seconds):
+        say(line)
+    verdicts = compare(outcomes, json.loads(Path(f"{scene}/truth.json").read_text()))
+    say("against the truth:")
+    for good, text in verdicts:
+        say(f"  {'ok ' if good else 'NOT'} {text}")
+    return 0 if verdicts and all(good for good, _ in verdicts) else 1
+
+
+def compare(outcomes: list[Outcome], truth: dict) -> list[tuple[bool, str]]:
+    """(agrees, sentence) for every claim that the simulated truth allows to check."""
+    out = []
+    for outcome in outcomes:
+        if outcome.state != "done":
+            out.append((False, f"{outcome.year}: no product"))
+            continue
+        cube = open_cube(_cube_of(outcome))
+        grid, year = grid_of(cube), str(outcome.year)
+        mine = cube["mine"].values == 1
+        active = (cube["activity"].values == ACTIVE) & mine
+        parts = truth["activity"].get(year, {})
+        expected = np.zeros_like(active)
+        for name, polygon in parts.items():
+            part = inside(polygon, grid) & mine
+            expected |= part
+            share = active[part].mean()
+            out.append((share >= 0.8, f"{year}: {name} found on {share:.0%} of its {part.sum() * 4e-4:.2f} km²"))
+        if parts:
+            iou = (active & expected).sum() / (active | expected).sum()
+            out.append((iou >= 0.8, f"{year}: active mask against truth: intersection over union {iou:.3f}"))
+        else:
+            share = active.sum() / mine.sum()
+            out.append((share <= 0.01, f"{year}: quiet year: {share:.2%} of the mine called active"))
+        snow = {(a, b) for a, b, _, _ in outcome.rejected if truth["snow_date"] in (a, b)}
+        if truth["snow_date"].startswith(year):
+            others = len(outcome.rejected) - len(snow)
+            good = len(snow) == 2 and others == 0
+            out.append((good, f"{year}: {len(snow)} of 2 pairs with the snow date rejected, {others} others"))
+    return out
+
+
+def _cube_of(outcome: Outcome) -> str:
+    """Where an item's cube is, by way of the item, as any reader would."""
+    item = json.loads(Path(outcome.item).read_text())
+    return str((Path(outcome.item).parent / item["assets"]["cube"]["href"]).resolve())

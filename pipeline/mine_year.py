@@ -1,0 +1,237 @@
+"""The job: one mine, one track, one year, from products to a cube that lacks only what other years decide.
+
+    open the dates -> frame -> coherence of every pair -> stable points and rejection -> NDAI
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from shapely.geometry import shape
+
+from .activity.ndai import annual_ndai, annual_ndai_debiased
+from .activity.stable_points import StablePoints, select_stable_points
+from .cube import cube_attributes, template
+from .dem import read_dem
+from .errors import BadProduct, NoCoverage
+from .fingerprint import Source, fingerprint
+from .grid import geographic_bounds, inside, utm_grid
+from .model import Mine
+from .pairs import find_pairs
+from .sentinel1.safe import open_product
+from .settings import Settings
+from .stack import Acquisition, BurstReader, Frame, coherence_stack, make_frame
+from .variables import reason_codes
+
+DEM_MARGIN = 3000.0  # m beyond the map: the radar window is turned against it, and mountains lean by their height
+
+
+@dataclass(frozen=True)
+class DemSource:
+    """Where heights come from: one or several URLs, and their vertical datum."""
+
+    urls: tuple[str, ...]
+    datum: str | None = None
+    geoid: str | None = None
+    epoch: str = ""
+
+    @property
+    def name(self) -> str:
+        """For fingerprints and metadata."""
+        return " ".join(url.rstrip("/").rsplit("/", 1)[-1] for url in self.urls) + f" ({self.datum or 'stated datum'})"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One mine, track and year. ``dates``: per acquisition its product URLs, rising in time; the year's and those that its
+    pairs begin with. ``reference`` is the acquisition whose radar grid all years of the stack share."""
+
+    mine: Mine
+    track: int
+    year: int
+    dates: tuple[tuple[str, ...], ...] = field(repr=False)
+    reference: tuple[str, ...] = field(repr=False)
+    dem: DemSource
+    settings: Settings = Settings()
+    context: tuple[int, ...] = ()  # years that decide together what is permanently incoherent
+    storage_options: dict = field(default_factory=dict, repr=False, hash=False)
+
+    @property
+    def key(self) -> str:
+        """A readable name, unique within a run."""
+        return f"{self.mine.id}-t{self.track:03d}-{self.year}"
+
+
+@dataclass(frozen=True, eq=False)
+class Year:
+    """What a job yields. ``cube`` lacks only ``activity``; ``seconds`` per stage."""
+
+    cube: xr.Dataset
+    stable_rounds: int
+    requests: int
+    bytes_read: int
+    seconds: dict[str, float]
+    window_bytes: int  # of the samples that the windows hold, all dates: what reading would cost at least
+
+
+def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None) -> Acquisition:
+    """The products of one pass, only the annotations of the wanted polarization and swaths."""
+    products = tuple(open_product(url, settings.polarization, storage_options, swaths=swaths) for url in urls)
+    if len({product.track for product in products}) > 1:
+        raise BadProduct(f"products of one date must share a track, instead got {[p.granule for p in products]}")
+    return Acquisition(products)
+
+
+def open_frame(job_mine: Mine, reference: Acquisition, dem: DemSource, settings: Settings, **reading) -> Frame:
+    """The fixed geometry of a mine's stack on one track."""
+    grid = utm_grid(shape(job_mine.geometry).bounds, settings.spacing, settings.margin)
+    heights = read_dem(
+        dem.urls, geographic_bounds(grid), dem.datum, margin=DEM_MARGIN, geoid=dem.geoid, epoch=dem.epoch, **reading
+    )
+    return make_frame(grid, heights, reference.bursts(settings.polarization), settings.looks)
+
+
+def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Year:
+    """Run one job.
+
+    Parameters
+    ----------
+    job : Job
+    progress : callable
+        Called with the stage's name, how many are done and how many there are.
+
+    Raises
+    ------
+    NoCoverage
+        The products, the DEM or an orbit don't cover the mine, or no dates make a pair of the year.
+    BadProduct
+        A product that can't be used.
+    NoStablePoints
+        The mine has too few stable points to normalise with.
+    """
+    clock, seconds, settings = time.perf_counter(), {}, job.settings
+
+    def lap(stage):
+        nonlocal clock
+        now = time.perf_counter()
+        seconds[stage] = seconds.get(stage, 0.0) + now - clock
+        clock = now
+
+    options = {"storage_options": job.storage_options or None}
+    reference = open_acquisition(job.reference, settings, **options)
+    frame = open_frame(job.mine, reference, job.dem, settings, **options)
+    lap("frame")
+    swaths = {b.reference.swath for b in frame.bursts}
+    with ThreadPoolExecutor(4) as pool:
+        dates = list(pool.map(lambda urls: open_acquisition(urls, settings, swaths, **options), job.dates))
+    _check_dates(job, frame, dates)
+    pairs = find_pairs([date.time for date in dates], settings, job.year)
+    if not pairs:
+        spans = " or ".join(f"{a}-{b}" for a, b in settings.temporal_baselines)
+        raise NoCoverage(
+            f"{job.key}: none of {len(dates)} dates make a pair of {job.year}; expected dates {spans} days apart"
+        )
+    lap("annotation")
+    coherence = np.full((len(pairs), *frame.grid.shape), np.nan, np.float32)
+    baselines = np.full(len(pairs), np.nan)
+    reader = BurstReader(job.storage_options)
+    requests = bytes_read = 0
+    for k, result in enumerate(coherence_stack(frame, dates, pairs, settings, reader)):
+        coherence[k], baselines[k] = result.coherence, result.perpendicular_baseline
+        requests, bytes_read = requests + result.requests, bytes_read + result.bytes_read
+        progress("coherence", k + 1, len(pairs))
+    lap("coherence")
+    used = [dates[k] for k in sorted({n for p in pairs for n in (p.reference, p.secondary)})]
+    cube = _cube(job, frame, dates, pairs, _sources(frame, used, settings))
+    stable = _fill(cube, coherence, baselines, frame, job)
+    lap("activity")
+    window_bytes = 4 * sum(b.window.size for b in frame.bursts) * len(used)
+    return Year(cube, stable.rounds, requests, bytes_read, seconds, window_bytes)
+
+
+def _check_dates(job: Job, frame: Frame, dates) -> None:
+    for date in dates:
+        if all(date.find(b.reference.burst_id, job.settings.polarization) is None for b in frame.bursts):
+            wanted = ", ".join(b.reference.burst_id for b in frame.bursts)
+            found = sorted({b.burst_id for b in date.bursts(job.settings.polarization)})
+            raise NoCoverage(
+                f"{date.products[0].granule}: expected a burst of {wanted} in {job.settings.polarization}, found "
+                f"{', '.join(found[:3]) or 'none'}; products of one stack must be of one track and cover the mine"
+            )
+
+
+def _sources(frame: Frame, dates, settings: Settings) -> list[Source]:
+    out = []
+    for date in dates:
+        for burst in frame.bursts:
+            found = date.find(burst.reference.burst_id, settings.polarization)
+            if found:
+                out.append(Source(found[2].burst_id, found[0].granule, found[0].processor_version, found[2].orbit.source))
+    return out
+
+
+def _cube(job: Job, frame: Frame, dates, pairs, sources) -> xr.Dataset:
+    times = [np.array([dates[getattr(p, end)].time for p in pairs]) for end in ("reference", "secondary")]
+    attributes = cube_attributes(
+        job.mine,
+        job.year,
+        job.settings,
+        track=job.track,
+        equivalent_looks=frame.equivalent_looks,
+        source_granules=[s.granule for s in sources],
+        fingerprint=fingerprint(job.mine, job.year, sources, job.dem.name, job.settings, context=job.context),
+        dem=job.dem.name,
+        burst_ids=[b.reference.burst_id for b in frame.bursts],
+        reference_granule=[p.split("/")[-1] for p in job.reference],
+        platforms=[s.granule[:3] for s in sources],
+        orbit_pass=frame.bursts[0].reference.orbit_pass,
+    )
+    return template(frame.grid, *times, attributes)
+
+
+def _fill(cube: xr.Dataset, coherence, baselines, frame: Frame, job: Job) -> StablePoints:
+    """Write everything that this year alone decides into the cube."""
+    settings, grid = job.settings, frame.grid
+    mine = inside(job.mine.geometry, grid)
+    eligible = ~(np.abs(baselines) > settings.max_perpendicular_baseline)
+    covered = np.isfinite(coherence[:, mine]).any(axis=1)
+    use = np.flatnonzero(eligible & covered)
+    if use.size == 0:
+        raise NoCoverage(
+            f"{job.key}: no pair of {len(baselines)} covers the mine within {settings.max_perpendicular_baseline} m of "
+            f"perpendicular baseline (max_perpendicular_baseline)"
+        )
+    stable = select_stable_points(coherence[use], mine, settings)
+    annual = annual_ndai(coherence[use], stable, settings.minimum_pairs)
+    n = len(baselines)
+    reasons = np.array(["no_coverage"] * n, dtype=object)
+    reasons[~eligible] = "large_perpendicular_baseline"
+    reasons[use] = stable.reason
+    mean, std, accepted = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, bool)
+    mean[use], std[use], accepted[use] = stable.mean, stable.std, stable.accepted
+    values = {
+        "coherence": coherence,
+        "ndai": annual.mean,
+        "ndai_debiased": annual_ndai_debiased(coherence[use], stable, frame.equivalent_looks, settings.minimum_pairs),
+        "ndai_std": annual.std,
+        "ndai_count": annual.count,
+        "coherence_mean": annual.coherence_mean,
+        "stable_point": stable.mask,
+        "incidence_angle": frame.incidence_angle,
+        "height": frame.height,
+        "layover_shadow": frame.layover_shadow,
+        "mine": mine,
+        "perpendicular_baseline": baselines,
+        "stable_mean": mean,
+        "stable_std": std,
+        "accepted": accepted,
+        "reason": reason_codes(reasons),
+    }
+    for name, value in values.items():
+        cube[name].values[...] = value
+    return stable

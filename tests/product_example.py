@@ -1,0 +1,92 @@
+"""A small synthetic cube with known values and missing pixels, for the tests of cube, catalog and readers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from PIL import Image
+
+from catalog.publish import Pictures
+from catalog.stac import ActiveArea
+from pipeline.cube import cube_attributes, template
+from pipeline.model import Mine
+from pipeline.settings import Settings
+from pipeline.variables import ACTIVE, INACTIVE, NO_DATA, reason_codes
+
+# Sishen lies south of the equator, Musan north; neither grid is square.
+SITES = {
+    "sishen": (Mine("sishen", "Sishen", {}, "ZAF", "iron ore"), "EPSG:32734", (696_000, 6_928_000)),
+    "musan": (Mine("musan", "Musan", {}, "PRK", "iron ore"), "EPSG:32652", (521_000, 4_674_000)),
+}
+SHAPE = (40, 60)
+PAIRS = 9
+AREA = ActiveArea(120_000.0, 100_000.0, 150_000.0)
+
+
+def example_grid(site: str) -> GeoBox:
+    """20 m UTM grid of a site, 40 rows of 60."""
+    _, crs, (left, bottom) = SITES[site]
+    return GeoBox.from_bbox((left, bottom, left + SHAPE[1] * 20, bottom + SHAPE[0] * 20), crs, resolution=20)
+
+
+def example_times(pairs: int = PAIRS):
+    """Reference and secondary times, 12 days apart, to the microsecond."""
+    start = np.datetime64("2020-12-24T16:45:01.123456", "ns")
+    reference = start + np.arange(pairs) * np.timedelta64(12, "D")
+    return reference, reference + np.timedelta64(12, "D")
+
+
+def example_cube(site: str = "sishen", year: int = 2021, fingerprint: str = "ab" * 32):
+    """A cube that validates: the first three rows are missing, one corner moves, the last pair is rejected."""
+    mine, _, _ = SITES[site]
+    attributes = cube_attributes(
+        mine,
+        year,
+        Settings(),
+        track=29,
+        equivalent_looks=7.37,
+        source_granules=["S1A_IW_SLC__1SDV_B", "S1A_IW_SLC__1SDV_A"],
+        fingerprint=fingerprint,
+        dem="Copernicus GLO-30",
+        orbit_pass="descending",
+        burst_ids=["t029_060001_iw1"],
+    )
+    cube = template(example_grid(site), *example_times(), attributes)
+    rng = np.random.default_rng(7)
+    coherence = np.clip(rng.normal(0.85, 0.03, (PAIRS, *SHAPE)), 0, 1).astype(np.float32)
+    coherence[:, 20:30, 5:25] = np.clip(rng.normal(0.4, 0.1, (PAIRS, 10, 20)), 0, 1)
+    coherence[:, :3] = np.nan
+    index = (0.85 - coherence) / (0.85 + coherence)
+    ndai = index.mean(axis=0)
+    layers = {
+        "coherence": coherence,
+        "ndai": ndai,
+        "ndai_debiased": ndai * 1.2,
+        "ndai_std": index.std(axis=0),
+        "ndai_count": np.isfinite(coherence).sum(axis=0),
+        "activity": np.where(np.isnan(ndai), NO_DATA, np.where(ndai > 0.15, ACTIVE, INACTIVE)),
+        "stable_point": ndai < 0.01,
+        "coherence_mean": coherence.mean(axis=0),
+        "incidence_angle": np.linspace(0.6, 0.65, SHAPE[1]) * np.ones(SHAPE),
+        "height": np.linspace(1100, 1350, SHAPE[0])[:, None] * np.ones(SHAPE),
+        "layover_shadow": 0,
+        "mine": 1,
+        "perpendicular_baseline": np.linspace(-90, 120, PAIRS),
+        "stable_mean": 0.85,
+        "stable_std": 0.05,
+        "accepted": np.arange(PAIRS) < PAIRS - 1,
+        "reason": reason_codes(["accepted"] * (PAIRS - 1) + ["low_stable_mean"]),
+    }
+    for name, values in layers.items():
+        cube[name].values[...] = values
+    return cube
+
+
+def example_pictures() -> Pictures:
+    """A thumbnail and a composite that stand for real ones."""
+    buffer = io.BytesIO()
+    Image.new("RGBA", (16, 12), (213, 94, 0, 255)).save(buffer, "PNG")
+    composite = np.random.default_rng(3).integers(0, 256, (*SHAPE, 4), dtype=np.uint8)
+    return Pictures(buffer.getvalue(), composite, (2019, 2020, 2021))
