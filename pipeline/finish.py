@@ -17,7 +17,7 @@ from .activity.classify import classify, coherent_pairs, permanently_incoherent
 from .activity.composite import composite
 from .cube import grid_of
 from .model import Mine
-#PICfrom .pictures import composite_picture, ndai_picture, thumbnail
+from .pictures import class_picture, composite_picture, ndai_picture, thumbnail
 from .settings import Settings
 
 
@@ -76,6 +76,7 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
             rgba = composite(stack, settings.composite_stretch, settings.composite_order)
             pictures[f"{mine.id}-{years[0]}-{year}-composite.png"] = composite_picture(rgba, grid, mine, years, settings)
         pictures[f"{mine.id}-{year}-ndai.png"] = ndai_picture(ndai, grid, mine, year, settings)
+        pictures[f"{mine.id}-{year}-classes.png"] = class_picture(cube["activity"].values, grid, mine, year)
         small = thumbnail(ndai if rgba is None else rgba, settings)
         out.append(Finished(cube, area, small, pictures, rgba, years if rgba is not None else ()))
     return out

@@ -8,10 +8,9 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 from pyproj import CRS, Transformer
-from shapely import contains_xy
+from shapely import contains_xy, transform
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform
 
 from .errors import BadInput
 
@@ -86,7 +85,7 @@ def on_grid(geometry: dict | BaseGeometry, grid: GeoBox) -> BaseGeometry:
     """A polygon in lon/lat degrees as a polygon in the grid's coordinates (m)."""
     geometry = geometry if isinstance(geometry, BaseGeometry) else shape(geometry)
     to_map = Transformer.from_crs(4326, CRS.from_user_input(str(grid.crs)), always_xy=True)
-    return transform(to_map.transform, geometry)
+    return transform(geometry, to_map.transform, interleaved=False)
 
 
 def inside(geometry: dict | BaseGeometry, grid: GeoBox) -> np.ndarray:

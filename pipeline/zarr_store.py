@@ -276,7 +276,8 @@ def _check_place(location: Location, overwrite: bool) -> None:
     foreign = sorted(key for key in found if not _OURS.fullmatch(key))
     if foreign:
         raise AlreadyExists(
-            f"{location.url} holds {foreign[0]}, which is no part of a Zarr store; choose another place: it would be lost"
+            f"{location.url} holds {foreign[0]}, which is no part of a Zarr store and would be lost; "
+            f"choose another place"
         )
     if not overwrite and (location.exists() if location.is_local else ROOT in found):
         raise _exists(location)

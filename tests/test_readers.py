@@ -90,8 +90,8 @@ def test_xarray(store, truth):
     assert every["ndai"].encoding["grid_mapping"] == "spatial_ref" and "spatial_ref" in every.coords
 
 
-def test_xarray_to_netcdf_and_back_keeps_the_attributes_plain(truth):
-    # lists of words, JSON objects and NaN in attributes would stop a user from saving what was opened
+def test_attributes_of_variables_fit_netcdf_too(truth):
+    # a list of words or a JSON object in an attribute would stop a user from saving a layer elsewhere
     for name, variable in truth.variables.items():
         for key, value in variable.attrs.items():
             assert isinstance(value, str | int | float | list), (name, key)

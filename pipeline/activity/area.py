@@ -67,13 +67,14 @@ def pixel_areas(geobox: GeoBox):
     crs = pyproj.CRS.from_user_input(geobox.crs.to_wkt())
     lattice = [np.unique(np.append(np.arange(0, n, LATTICE), max(n - 1, 0))) for n in geobox.shape]
     rows, columns = np.meshgrid(*lattice, indexing="ij")
-    x, y = geobox.affine * (columns + 0.5, rows + 0.5)
+    t = geobox.affine
+    x, y = t.c + t.a * (columns + 0.5), t.f + t.e * (rows + 0.5)
     longitude, latitude = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True).transform(x, y)
     scale = pyproj.Proj(crs).get_factors(longitude, latitude).areal_scale
     # scale varies by 1e-4 over 10 km and is nearly quadratic: linear interpolation over 64 pixels leaves 1e-7
     along = np.array([np.interp(np.arange(geobox.shape[1]), lattice[1], row) for row in np.atleast_2d(scale)])
     full = np.array([np.interp(np.arange(geobox.shape[0]), lattice[0], column) for column in along.T]).T
-    return abs(geobox.affine.determinant) / full
+    return abs(t.a * t.e) / full
 
 
 def active_area(classes, inside, areas, spacing: float) -> ActiveArea:

@@ -184,9 +184,9 @@ def _too_few(statistic, found, available, pairs, settings) -> NoStablePoints:
     return NoStablePoints(
         f"only {found} stable points inside the mine (of {available} pixels with data, over {pairs} pairs), at least "
         f"{settings.stable_minimum} are needed (stable_minimum): temporal {statistic} of coherence "
-        f">= {settings.stable_mean} (stable_mean), standard deviation <= {settings.stable_std} (stable_std), a value in >= "
-        f"{settings.stable_valid:.0%} of pairs (stable_valid). Check that the polygon holds ground that stays quiet, "
-        "or relax those settings"
+        f">= {settings.stable_mean} (stable_mean), standard deviation <= {settings.stable_std} (stable_std), a value "
+        f"in >= {settings.stable_valid:.0%} of pairs (stable_valid). Check that the polygon holds ground that stays "
+        "quiet, or relax those settings"
     )
 
 

@@ -110,7 +110,7 @@ def demo_dates(dates_a_year: int = DATES_A_YEAR) -> tuple[Date, ...]:
 
 
 def demo_coherence(ground: Ground, start: np.datetime64, stop: np.datetime64, dates_a_year: int = DATES_A_YEAR):
-    """γ of one interval, (line, sample) float32: bare mine, vegetation around, worked parts of the year that it ends in."""
+    """γ of one interval, (line, sample) float32: bare mine, vegetation around, parts worked in its last year."""
     latitude, longitude = ground.latitude, ground.longitude
     bare = (
         MINE.radius(latitude, longitude) < 1.12

@@ -145,7 +145,7 @@ class Pass:
 
 
 def nominal_orbit(track: Track) -> tuple[CircularTrajectory, float]:
-    """The orbit that sees the track's point at its sample, and the look angle there (rad); the point is passed at 0 s."""
+    """The orbit that sees the track's point at its sample, passing it at 0 s, and the look angle there (rad)."""
     facts = SWATHS[track.swath]
     distance = 0.5 * SPEED_OF_LIGHT * (facts.slant_range_time + track.sample / RANGE_SAMPLING)
     lat, lon = np.deg2rad(track.latitude), np.deg2rad(track.longitude)
@@ -288,7 +288,7 @@ def fm_rate(trajectory, middle: float, near: float, width: float, instant: np.da
 
 
 def _on_sphere(position, velocity, distance, radius: float = 6_371_000.0):
-    """Points (range, 3) at ``distance`` in the zero-Doppler plane, to the right, on a sphere: accurate to 1e-3 of k_a."""
+    """Points (range, 3) at ``distance`` to the right, at zero Doppler, on a sphere: good to 1e-3 of k_a."""
     forward = velocity / np.linalg.norm(velocity)
     up = position - (position @ forward) * forward
     up /= np.linalg.norm(up)

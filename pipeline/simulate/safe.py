@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def create_product(
             number += 1
             grid = geolocation_grid(tuple(View(b, flight.trajectory) for b in bursts), terrain)
             offset = data_offset(bursts[0].lines * len(bursts))
-            here = tuple(_polarized(b, polarization) for b in bursts)
+            here = tuple(replace(b, polarization=polarization) for b in bursts)
             images[swath, polarization] = SwathImage(flight, here, grid, number, absolute_orbit(flight), offset)
     start = min(i.bursts[0].azimuth_time for i in images.values())
     stop = max(i.stop for i in images.values())
@@ -104,12 +104,6 @@ def create_product(
         files += [f"annotation/{stem}.xml", f"measurement/{stem}.tiff"]
     (product / "manifest.safe").write_bytes(_manifest(flight, images, files))
     return product, measurements
-
-
-def _polarized(burst, polarization):
-    from dataclasses import replace
-
-    return replace(burst, polarization=polarization)
 
 
 def _stem(image: SwathImage) -> str:
@@ -152,10 +146,10 @@ def _manifest(flight: Pass, images: dict, files: list[str]) -> bytes:
     ET.SubElement(period, _q("safe:startTime")).text = stamp(start)
     ET.SubElement(period, _q("safe:stopTime")).text = stamp(stop)
     frame = ET.SubElement(_wrap(section, "measurementFrameSet"), _q("safe:frameSet"))
-    print_ = ET.SubElement(ET.SubElement(frame, _q("safe:frame")), _q("safe:footPrint"))
-    print_.set("srsName", "http://www.opengis.net/gml/srs/epsg.xml#4326")
+    outline = ET.SubElement(ET.SubElement(frame, _q("safe:frame")), _q("safe:footPrint"))
+    outline.set("srsName", "http://www.opengis.net/gml/srs/epsg.xml#4326")
     corners = _corners(next(iter(images.values())).grid)
-    ET.SubElement(print_, _q("gml:coordinates")).text = " ".join(f"{y:.6f},{x:.6f}" for y, x in corners)
+    ET.SubElement(outline, _q("gml:coordinates")).text = " ".join(f"{y:.6f},{x:.6f}" for y, x in corners)
     objects = ET.SubElement(root, "dataObjectSection")
     for name in files:
         schema = "s1Level1ProductSchema" if name.startswith("annotation") else "s1Level1MeasurementSchema"
