@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ SNOW_DATE = np.datetime64("2022-04-28")
 QUIET_YEAR = 2022
 
 BARE, VEGETATION, WORKED = 0.93, 0.25, 0.05  # γ over 12 days
+BARE_REACH = 1.12  # bare ground goes on for 12 % of the radius beyond the mine's polygon
 SNOW = 0.32  # κ: pairs with the snow date keep γ·κ = 0.30 even on bare ground
 DUMP_SHARE = 0.7  # of a year's intervals in which its part of the dump is worked, from the first
 
@@ -109,33 +111,33 @@ def demo_dates(dates_a_year: int = DATES_A_YEAR) -> tuple[Date, ...]:
     return tuple(dates)
 
 
-def demo_coherence(ground: Ground, start: np.datetime64, stop: np.datetime64, dates_a_year: int = DATES_A_YEAR):
-    """γ of one interval, (line, sample) float32: bare mine, vegetation around, parts worked in its last year."""
-    latitude, longitude = ground.latitude, ground.longitude
-    bare = (
-        MINE.radius(latitude, longitude) < 1.12
-    )  # the mine's surroundings are bare too, up to 12 % beyond its polygon
-    gamma = np.where(bare, np.float32(BARE), np.float32(VEGETATION))
-    year = int(np.datetime64(stop, "Y").astype(int)) + 1970
-    elapsed = (np.datetime64(stop, "D") - np.datetime64(FIRST_DAYS[year])).astype(int) / (12.0 * (dates_a_year - 1))
-    for name, outline in WORK[year].items():
-        if name.startswith("dump") and elapsed > DUMP_SHARE:
-            continue
-        gamma[outline.radius(latitude, longitude) < 1.0] = WORKED
-    return gamma
+def demo_surface(terrain: Terrain, dates_a_year: int = DATES_A_YEAR) -> Surface:
+    """The demo's ground: γ, κ and backscatter, from outlines that are found once for every burst."""
 
+    @lru_cache(maxsize=32)  # a Ground is one burst's; forty intervals ask for the same outlines
+    def within(outline: Outline, reach: float, ground: Ground) -> NDArray[np.bool_]:
+        return outline.radius(ground.latitude, ground.longitude) < reach
 
-def demo_backscatter(ground: Ground, date: np.datetime64):
-    """Power, (line, sample) float32: rough walls bright, vegetation darker."""
-    latitude, longitude = ground.latitude, ground.longitude
-    power = np.where(MINE.radius(latitude, longitude) < 1.12, np.float32(1.0), np.float32(0.6))
-    power[PIT.radius(latitude, longitude) < 1.0] = 1.4
-    return power
+    def coherence(ground: Ground, start: np.datetime64, stop: np.datetime64):
+        """Bare mine, vegetation around, and the parts worked in the year that the interval ends in."""
+        gamma = np.where(within(MINE, BARE_REACH, ground), np.float32(BARE), np.float32(VEGETATION))
+        year = int(np.datetime64(stop, "Y").astype(int)) + 1970
+        elapsed = (np.datetime64(stop, "D") - np.datetime64(FIRST_DAYS[year])).astype(int) / (12.0 * (dates_a_year - 1))
+        for name, outline in WORK[year].items():
+            if not name.startswith("dump") or elapsed <= DUMP_SHARE:
+                gamma[within(outline, 1.0, ground)] = WORKED
+        return gamma
 
+    def transparency(ground: Ground, date: np.datetime64) -> float:
+        return SNOW if np.datetime64(date, "D") == SNOW_DATE else 1.0
 
-def demo_transparency(ground: Ground, date: np.datetime64) -> float:
-    """κ of one date: snow hides most of the ground."""
-    return SNOW if np.datetime64(date, "D") == SNOW_DATE else 1.0
+    def backscatter(ground: Ground, date: np.datetime64):
+        """Rough walls bright, vegetation darker."""
+        power = np.where(within(MINE, BARE_REACH, ground), np.float32(1.0), np.float32(0.6))
+        power[within(PIT, 1.0, ground)] = 1.4
+        return power
+
+    return Surface(terrain, coherence, transparency, backscatter)
 
 
 def demo_scene(
@@ -160,11 +162,7 @@ def demo_scene(
     ring = np.array(geometry["coordinates"][0])
     west, south = ring.min(0) - margin / np.array(_METRES)
     east, north = ring.max(0) + margin / np.array(_METRES)
-
-    def coherence(ground, start, stop):
-        return demo_coherence(ground, start, stop, dates_a_year)
-
-    surface = Surface(demo_terrain(), coherence, demo_transparency, demo_backscatter)
+    surface = demo_surface(demo_terrain(), dates_a_year)
     track = Track(LATITUDE, LONGITUDE, HEIGHT, orbit_pass, swath, line, 13_000.0, 0, bursts)
     scene = Scene(
         track, demo_dates(dates_a_year), surface, (float(west), float(south), float(east), float(north)), (swath,),

@@ -77,7 +77,7 @@ def evaluate(
         From `shaped_modes`.
     shapes : tuple of Shape
     at : ndarray, (2, ...), float64
-        Fractional lines and samples of the grid; the field repeats with the grid's size. Not changed.
+        Fractional lines and samples of the grid; the field repeats with the grid's size. Used as working space.
     threads : int
 
     Returns
@@ -87,8 +87,9 @@ def evaluate(
         is only known to 3e-3.
     """
     azimuth, along = shapes
-    x = np.ascontiguousarray(at[0].ravel() * (2.0 * np.pi / azimuth.size))
-    y = np.ascontiguousarray(at[1].ravel() * (2.0 * np.pi / along.size))
+    at[0] *= 2.0 * np.pi / azimuth.size
+    at[1] *= 2.0 * np.pi / along.size
+    x, y = np.ascontiguousarray(at[0].ravel()), np.ascontiguousarray(at[1].ravel())
     values = finufft.nufft2d2(
         x, y, np.ascontiguousarray(modes, np.complex128), eps=NUFFT_TOLERANCE, isign=1, nthreads=threads
     )
