@@ -31,14 +31,14 @@ clean:
 
 $(VENV)/bin/uv:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer not found: install it, or name it with make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 # uv is ten times faster; pip does the same where uv can't reach the registry that pip is configured for
 define install
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1) \
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1) \
 		|| $(BIN)/python -m pip install --quiet --require-hashes -r $(1)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e . \
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e . \
 		|| $(BIN)/python -m pip install --quiet --no-deps -e .
 endef
 

@@ -1,4 +1,4 @@
-"""The simulator against physics, real annotation and closed forms: it is the truth that the processor is tested with."""
+"""The simulator against physics, real annotation and closed forms: it is the truth the processor is tested with."""
 
 import hashlib
 from dataclasses import replace
@@ -26,6 +26,7 @@ from pipeline.simulate import (
     flat_terrain,
     fractal_terrain,
     load_truth,
+    raster_field,
     raster_terrain,
     render_into_real,
     save_truth,
@@ -169,6 +170,9 @@ def test_observed_points_satisfy_the_three_equations(interpolant):
     expected = ndimage.map_coordinates(terrain.heights, [rows, columns], order=order, mode="mirror")
     # m; the last Newton step of up to 2 cm leaves its square times the curvature, or a kink of the linear surface
     np.testing.assert_allclose(seen[4], expected, atol=1e-5 if order == 3 else 1e-2)
+    quick = observe_window(here, there, window, terrain, 2)  # stops earlier: see LOOSE_STEP
+    np.testing.assert_allclose(quick[0], seen[0], atol=2e-9)  # s; a line is 2e-3 s
+    np.testing.assert_allclose(quick[1], seen[1], atol=2e-5)  # m; a sample is 2.3 m
     position, velocity = there.trajectory.state(seen[0].ravel())
     sight = points.reshape(-1, 3) - position
     np.testing.assert_allclose(np.linalg.norm(sight, axis=1), seen[1].ravel(), atol=1e-7)
@@ -527,6 +531,8 @@ def test_measurement_file_is_a_sparse_complex_tiff(tmp_path):
     expected[1500:1503, 900:904] = values[..., 0] + 1j * values[..., 1]
     np.testing.assert_array_equal(read, expected)
     assert path.stat().st_blocks * 512 < 200_000 < path.stat().st_size
+    with pytest.raises(BadInput, match="leave quantisation on"):
+        write_window(path, 2000, offset, (0, 0), np.ones((2, 2), np.complex64))
     with pytest.raises(BadInput, match="byteOffset must be at least"):
         create_measurement(tmp_path / "b.tiff", 3000, 2000, 1000)
 
@@ -662,6 +668,17 @@ def test_terrain_survives_the_disk(tmp_path):
     assert (again.lat_step, again.lon_step) == pytest.approx((terrain.lat_step, terrain.lon_step), abs=1e-15)
 
 
+def test_a_raster_as_a_field_of_the_surface(tmp_path):
+    terrain = rough()
+    write_raster(terrain, tmp_path / "a.tif")
+    view = views(Date(DAY))[0]
+    stage = make_stage(view, Window(740, 745, 12_900, 12_940), Surface(replace(terrain, interpolant="linear")))
+    field = raster_field(tmp_path / "a.tif", -5.0)
+    np.testing.assert_allclose(field(stage.ground, DAY), stage.ground.height, atol=2e-2)  # m, linear as the terrain
+    away = replace(stage.ground, latitude=stage.ground.latitude + 2.0)
+    np.testing.assert_array_equal(field(away, DAY), -5.0)
+
+
 def test_scenes_that_make_no_sense(tmp_path):
     with pytest.raises(BadInput, match="dates must rise"):
         small_scene(dates=(Date(DAY), Date(DAY)))
@@ -701,6 +718,25 @@ def test_samples_into_real_annotation(shared_data, tmp_path):
     with pytest.raises(NoCoverage, match="must hold burst"):
         other = sorted((shared_data / "hambach_pair").glob("*.SAFE"))[0]
         render_into_real([sources[0], other], tmp_path / "x", Surface(terrain), Target("IW1", "VV", 0, window))
+
+
+def test_older_products_and_loose_files(shared_data, tmp_path):
+    ground = flat_terrain(50.892, 6.573, 150.0)
+    window = Window(330, 370, 22_300, 22_500)
+    sources = sorted((shared_data / "hambach_pair").glob("*.SAFE"))
+    made = render_into_real(sources, tmp_path, Surface(ground), Target("IW2", "VV", 4, window), workers=1)
+    assert made.truths[1].burst_id == made.truths[0].burst_id
+    assert made.truths[1].burst_id.startswith("t088_") and made.truths[1].burst_id.endswith("_iw2")
+    assert abs(made.truths[1].line_offset.mean()) < 3.0  # lines: bursts are synchronised to a few milliseconds
+    steep = raster_terrain(shared_data / "alps" / "srtm_oetztal.tif")
+    target = Target("IW2", "VH", 2, Window(1000, 1040, 7_000, 7_300))
+    made = render_into_real([shared_data / "alps"], tmp_path, Surface(steep), target, workers=1)
+    assert made.products[0].name == "S1B_IW_SLC__1SDV_20210401T052622_20210401T052650_026269_032297_0000.SAFE"
+    assert 0.3 < made.truths[0].valid.mean() <= 1.0
+    path = sorted((made.products[0] / "measurement").glob("*.tiff"))[0]
+    first = 2 * made.truths[0].window.line_stop  # any line of the first two bursts is empty
+    with rasterio.open(path) as source:
+        assert not source.read(1, window=((first - 1500, first - 1490), (7_000, 7_300))).any()
 
 
 def test_demo_truth_is_consistent():

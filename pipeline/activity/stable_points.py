@@ -9,7 +9,10 @@ Where to start decides whether that works: one snow date spoils two of ten pairs
 deviation of *every* pixel above 0.1, so the plain rule over all pairs finds nothing. The first candidates are
 therefore the pixels whose temporal **median** reaches ``stable_mean``, which fewer than half of the pairs can't
 spoil, and, failing that, the upper quartile (a long winter). Every pair is judged anew in every round: a pair lost to
-a bad start comes back.
+a bad start comes back. A pair that comes and goes for ever is rejected for good, as ``low_stable_mean``.
+
+Rejection feeds on itself where ``reject_mean`` lies above ``stable_mean``: with fewer pairs more and weaker pixels
+pass, which lower the means of the pairs that are left. Keep it at or below.
 """
 
 from __future__ import annotations

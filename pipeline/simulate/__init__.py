@@ -23,14 +23,19 @@ geometry, carrier, noise, quantisation and the two spectral decorrelations one b
 ``Ingredients(geometry=False)`` and the same seed gives the same speckle without offsets and geometric phase: the
 ideal that a coregistration is measured against.
 
+In memory, without files: ``render_stack(make_stage(views[0], window, surface), views, ingredients, seed)`` yields
+samples and truth; a `View` is a `model.Burst` and a trajectory, ``View(burst, SampledTrajectory(burst.orbit))`` for
+a real one.
+
 Nothing here shares geometry or resampling with the processor.
 """
 
 from .demo import Demo, demo_scene, write_demo
 from .layout import Date, Track
-from .rasters import raster_terrain, write_raster
-from .real import Target, render_into_real
-from .render import Ground, Ingredients, Surface, Truth, View
+from .orbit import SampledTrajectory
+from .rasters import raster_field, raster_terrain, write_raster
+from .real import Target, matching_views, render_into_real
+from .render import Ground, Ingredients, Surface, Truth, View, make_stage, render_stack
 from .scene import Scene, Simulated, load_truth, save_truth, write_scene
 from .terrain import Terrain, flat_terrain, fractal_terrain
 
@@ -39,6 +44,7 @@ __all__ = [
     "Demo",
     "Ground",
     "Ingredients",
+    "SampledTrajectory",
     "Scene",
     "Simulated",
     "Surface",
@@ -51,8 +57,12 @@ __all__ = [
     "flat_terrain",
     "fractal_terrain",
     "load_truth",
+    "make_stage",
+    "matching_views",
+    "raster_field",
     "raster_terrain",
     "render_into_real",
+    "render_stack",
     "save_truth",
     "write_demo",
     "write_raster",

@@ -19,6 +19,8 @@ from ..constants import WGS84_A, WGS84_B, WGS84_E2
 
 EP2 = WGS84_E2 / (1.0 - WGS84_E2)  # second eccentricity squared
 STEP = 0.02  # m: a Newton step below this leaves about its square times the curvature of the ground, 2e-6 m
+# 1 cm along the circle of the own range is 1 cm x baseline / range, 1e-6 m, in the other date's range
+LOOSE_STEP = 0.5  # m
 REACH = 20_000.0  # m: a longer step has left the neighbourhood of the root
 
 
@@ -120,8 +122,8 @@ def _clearance(view, distance, theta, terrain):
 
 
 @njit(cache=True, nogil=True)
-def _ground(view, distance, guess, terrain):
-    """The root θ of the clearance near ``guess``, and the clearance's values within `STEP` of it."""
+def _ground(view, distance, guess, step_limit, terrain):
+    """The root θ of the clearance near ``guess``, and the clearance's values within ``step_limit`` m of it."""
     theta = guess
     value = _clearance(view, distance, theta, terrain)
     for _ in range(12):
@@ -131,7 +133,7 @@ def _ground(view, distance, guess, terrain):
         if abs(step) * distance > REACH:
             break
         theta -= step
-        if abs(step) * distance < STEP:
+        if abs(step) * distance < step_limit:
             return theta, value
         value = _clearance(view, distance, theta, terrain)
     # the ellipsoid lies up to 21.4 km below the sphere of the equator's radius
@@ -221,7 +223,7 @@ def observe(times, distances, own, other, terrain, out):
         moment = times[line] - other[0]
         for sample in range(distances.size):
             distance = distances[sample]
-            found, value = _ground(view, distance, theta + rate, terrain)
+            found, value = _ground(view, distance, theta + rate, STEP if full else LOOSE_STEP, terrain)
             jump = found - theta
             single = value[1] > 0.15 * value[2]
             c, s = np.cos(found), np.sin(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from rasterio.transform import Affine
 from scipy import ndimage
 
 from ..errors import BadInput
+from .render import Ground
 from .terrain import Terrain
 
 
@@ -41,3 +43,33 @@ def write_raster(terrain: Terrain, path: Path) -> None:
     ) as target:  # fmt: skip
         target.write(terrain.heights.astype(np.float32), 1)
         target.update_tags(vertical_datum="ellipsoid", units="m")
+
+
+def raster_field(path: Path, outside: float, order: int = 1) -> Callable[..., np.ndarray]:
+    """A raster in geographic coordinates as a field of a `Surface`.
+
+    Parameters
+    ----------
+    path : Path
+    outside : float
+        Value where the raster has none: beyond its edge, and where it is NaN or its no-data value.
+    order : int
+        1 interpolates linearly between pixel centres, 0 takes the nearest pixel (phase).
+
+    Returns
+    -------
+    callable
+        ``f(ground, *dates)`` → (line, sample) float64.
+    """
+    with rasterio.open(path) as source:
+        if source.crs is None or not source.crs.is_geographic:
+            raise BadInput(f"{path} must be in geographic coordinates, instead got {source.crs}")
+        band, to_pixel = source.read(1, masked=True), ~source.transform
+    values = band.astype(np.float64).filled(np.nan)
+    values = np.where(np.isfinite(values), values, outside)
+
+    def field(ground: Ground, *dates):
+        column, row = to_pixel * (ground.longitude, ground.latitude)
+        return ndimage.map_coordinates(values, [row - 0.5, column - 0.5], order=order, cval=outside)
+
+    return field

@@ -61,6 +61,11 @@ def create_measurement(path: Path, lines: int, samples: int, offset: int | None 
 
 def write_window(path: Path, width: int, offset: int, first: tuple[int, int], values: NDArray[np.int16]) -> None:
     """Write ``values`` (line, sample, 2) at (line, sample) ``first`` of a file that is ``width`` samples wide."""
+    if values.dtype != np.int16:
+        raise BadInput(
+            f"a measurement holds 16-bit integers, instead got {values.dtype}: leave quantisation on, and raise the "
+            "amplitude where its noise matters"
+        )
     with open(path, "r+b") as file:
         for k, row in enumerate(np.ascontiguousarray(values, "<i2")):
             file.seek(offset + ((first[0] + k) * width + first[1]) * SAMPLE_BYTES)
