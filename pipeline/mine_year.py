@@ -189,6 +189,7 @@ def _cube(job: Job, frame: Frame, dates, pairs, sources) -> xr.Dataset:
         burst_ids=[b.reference.burst_id for b in frame.bursts],
         reference_granule=[p.split("/")[-1] for p in job.reference],
         platforms=[s.granule[:3] for s in sources],
+        intensity_looks=round(frame.intensity_looks, 4),
         orbit_pass=frame.bursts[0].reference.orbit_pass,
     )
     return template(frame.grid, *times, attributes)

@@ -107,6 +107,7 @@ def _attributes(request, frame: Frame, reference, secondary, settings) -> dict:
         "polarization": settings.polarization,
         "looks": f"{request.looks[0]}x{request.looks[1]} (range x azimuth)",
         "equivalent_looks": round(frame.equivalent_looks, 4),
+        "intensity_looks": round(frame.intensity_looks, 4),
         "perpendicular_baseline": round(baseline(frame, reference, secondary, settings.polarization), 3),
         "dem": request.dem.name,
     }
