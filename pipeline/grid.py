@@ -72,15 +72,6 @@ def geographic(grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
     return np.deg2rad(lat), np.deg2rad(lon)
 
 
-def geographic_bounds(grid: GeoBox) -> tuple[float, float, float, float]:
-    """(west, south, east, north) of the grid in degrees; east exceeds 180 across the antimeridian."""
-    latitude, longitude = geographic(grid.pad(1))
-    lon, lat = np.rad2deg(longitude), np.rad2deg(latitude)
-    middle = lon.flat[lon.size // 2]
-    lon = middle + (lon - middle + 180.0) % 360.0 - 180.0
-    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
-
-
 def on_grid(geometry: dict | BaseGeometry, grid: GeoBox) -> BaseGeometry:
     """A polygon in lon/lat degrees as a polygon in the grid's coordinates (m)."""
     geometry = geometry if isinstance(geometry, BaseGeometry) else shape(geometry)

@@ -17,10 +17,10 @@ from shapely.geometry import shape
 from .activity.ndai import annual_ndai, annual_ndai_debiased
 from .activity.stable_points import StablePoints, select_stable_points
 from .cube import cube_attributes, template
-from .dem import read_dem
+from .dem import Dem, read_dem
 from .errors import BadProduct, NoCoverage
 from .fingerprint import Source, fingerprint
-from .grid import geographic_bounds, inside, utm_grid
+from .grid import inside, utm_grid
 from .model import Mine
 from .pairs import find_pairs
 from .sentinel1.safe import open_product
@@ -28,7 +28,8 @@ from .settings import Settings
 from .stack import Acquisition, BurstReader, Frame, coherence_stack, make_frame
 from .variables import reason_codes
 
-DEM_MARGIN = 3000.0  # m beyond the map: the radar window is turned against it, and mountains lean by their height
+DEM_MARGIN = 3000.0  # m beyond the area: mountains lean by their height
+DEM_TURN = 0.3  # ... and of the area's size, because the radar's window is turned against the map
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,29 @@ def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None
     products = tuple(open_product(url, settings.polarization, storage_options, swaths=swaths) for url in urls)
     if len({product.track for product in products}) > 1:
         raise BadProduct(f"products of one date must share a track, instead got {[p.granule for p in products]}")
+    for product in products:
+        if all(swath.measurement is None for swath in product.swaths):
+            raise BadProduct(
+                f"{product.url}: expected measurements of {settings.polarization}, found only annotation; it is incomplete"
+            )
     return Acquisition(products)
 
 
-def open_frame(job_mine: Mine, reference: Acquisition, dem: DemSource, settings: Settings, **reading) -> Frame:
-    """The fixed geometry of a mine's stack on one track."""
-    grid = utm_grid(shape(job_mine.geometry).bounds, settings.spacing, settings.margin)
-    heights = read_dem(
-        dem.urls, geographic_bounds(grid), dem.datum, margin=DEM_MARGIN, geoid=dem.geoid, epoch=dem.epoch, **reading
+def read_heights(dem: DemSource, bounds, storage_options=None) -> Dem:
+    """Heights that must cover ``bounds`` (W, S, E, N in degrees), and what there is of the ground around that is used too."""
+    west, south, east, north = bounds
+    size = max(north - south, (east - west) % 360.0) * 111_200.0
+    margin = DEM_MARGIN + DEM_TURN * size
+    return read_dem(
+        dem.urls, bounds, dem.datum, margin=margin, geoid=dem.geoid, epoch=dem.epoch, storage_options=storage_options
     )
+
+
+def open_frame(mine: Mine, reference: Acquisition, dem: DemSource, settings: Settings, storage_options=None) -> Frame:
+    """The fixed geometry of a mine's stack on one track."""
+    bounds = shape(mine.geometry).bounds
+    grid = utm_grid(bounds, settings.spacing, settings.margin)
+    heights = read_heights(dem, bounds, storage_options)
     return make_frame(grid, heights, reference.bursts(settings.polarization), settings.looks)
 
 

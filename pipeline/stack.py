@@ -225,18 +225,23 @@ class Acquisition:
         return min(product.start_time for product in self.products)
 
     def find(self, burst_id: str, polarization: str) -> tuple[Product, Swath, Burst] | None:
-        """Where a burst id is in one polarization; None where the pass lacks it."""
-        for product in self.products:
-            for swath in product.swaths:
-                for burst in swath.bursts:
-                    if (burst.burst_id, burst.polarization) == (burst_id, polarization):
-                        return product, swath, burst
+        """Where a burst id is in one polarization; None where the pass lacks it or has only its annotation."""
+        for product, swath in self._measured(polarization):
+            for burst in swath.bursts:
+                if burst.burst_id == burst_id:
+                    return product, swath, burst
         return None
 
     def bursts(self, polarization: str) -> list[Burst]:
-        """Every burst of one polarization, each id once."""
-        found = {b.burst_id: b for p in self.products for b in p.bursts if b.polarization == polarization}
+        """Every burst with samples of one polarization, each id once."""
+        found = {burst.burst_id: burst for _, swath in self._measured(polarization) for burst in swath.bursts}
         return list(found.values())
+
+    def _measured(self, polarization: str) -> Iterator[tuple[Product, Swath]]:
+        for product in self.products:
+            for swath in product.swaths:
+                if swath.polarization == polarization and swath.measurement is not None:
+                    yield product, swath
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,7 +135,7 @@ def test_requested_baselines_are_flown(baseline):
     assert gap @ sight == pytest.approx(12.0, abs=0.02 * abs(baseline))  # m
     across = gap - (gap @ sight) * sight
     assert np.linalg.norm(across) == pytest.approx(abs(baseline), rel=0.01)
-    assert (across @ positions[0] > 0) == (baseline > 0)
+    assert (across @ positions[0] > 0) == (baseline < 0)
 
 
 def test_track_that_cannot_be_flown():

@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 
 from ..cube import map_dataset, write_map
-from ..dem import read_dem
 from ..errors import BadInput, NoCoverage, Unavailable
-from ..grid import geographic_bounds, utm_grid
-from ..mine_year import DEM_MARGIN, DemSource, open_acquisition
+from ..grid import utm_grid
+from ..mine_year import DemSource, open_acquisition, read_heights
 from ..settings import Settings
 from ..stack import BurstReader, Coregistered, Frame, baseline, coregister, make_frame, map_coherence, resampler
 from ..storage import open_store
@@ -58,8 +57,7 @@ def pair_coherence(
     if reference.time == secondary.time:
         raise BadInput(f"reference and secondary must be two dates, instead both start at {reference.time}")
     grid = utm_grid(request.bbox, request.spacing)
-    bounds = geographic_bounds(grid)
-    dem = read_dem(request.dem.urls, bounds, request.dem.datum, margin=DEM_MARGIN, geoid=request.dem.geoid)
+    dem = read_heights(request.dem, request.bbox)
     progress("geometry")
     frame = make_frame(grid, dem, reference.bursts(settings.polarization), settings.looks)
     reader = BurstReader()

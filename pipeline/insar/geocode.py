@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from ..model import Burst, Window
-from .range_doppler import project, radar_coordinates
+from .mapping import map_times
+from .range_doppler import project
+
+SAMPLES_PER_LINE = 3.5  # on the ground
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,37 +56,74 @@ def lookups(bursts, latitude, longitude, height) -> list[Lookup]:
     list of Lookup
         One for each burst that owns at least one pixel, in the order given.
     """
-    depth = np.full((len(bursts), *np.shape(latitude)), -np.inf)
-    places = []
-    for k, burst in enumerate(bursts):
-        line, sample = radar_coordinates(burst, latitude, longitude, height)
-        places.append((line, sample))
-        depth[k] = _depth(burst, line, sample)
-    if not places:
-        return []
-    owner = np.argmax(depth, axis=0)
+    shape = np.shape(latitude)
+    border = [np.concatenate([a[0], a[-1], a[:, 0], a[:, -1]]) for a in (latitude, longitude)]
+    best = np.zeros(shape)
+    owner = np.full(shape, -1, np.int32)
+    place = np.full((2, *shape), np.nan)
+    for swath in {id(burst.orbit): burst.orbit for burst in bursts}.values():
+        # the bursts of one annotation share its orbit, and so the zero-Doppler time and range of every pixel
+        group = [(k, burst) for k, burst in enumerate(bursts) if burst.orbit is swath]
+        group = [(k, burst) for k, burst in group if _near(burst, *border)]
+        if not group:
+            continue
+        t, tau = map_times(swath, latitude, longitude, height, guess=group[len(group) // 2][1].start)
+        for k, burst in group:
+            timing = (burst.start, 1.0 / burst.azimuth_time_interval, burst.slant_range_time, burst.range_sampling_rate)
+            _claim(t, tau, timing, _valid_rectangle(burst), k, best, owner, place)
     out = []
-    for k, (burst, (line, sample)) in enumerate(zip(bursts, places, strict=True)):
-        mine = (owner == k) & (depth[k] > 0.0)
+    for k, burst in enumerate(bursts):
+        mine = owner == k
         if mine.any():
-            out.append(Lookup(burst, np.where(mine, line, np.nan), np.where(mine, sample, np.nan)))
+            out.append(Lookup(burst, *(np.where(mine, axis, np.nan) for axis in place)))
     return out
 
 
-def _depth(burst: Burst, line, sample):
-    """How far inside the valid area a place lies, as a share of a line or of 3.5 samples (about equal on the ground); -inf
-    outside. The valid samples are taken as one rectangle: they differ from line to line by a few samples only."""
+def _near(burst: Burst, latitude, longitude, margin: float = 0.1) -> bool:
+    """Whether a map, by its border, comes within ``margin`` degrees of a footprint: farther than mountains lean."""
+    if not burst.footprint:
+        return True
+    lon, lat = np.array(burst.footprint).T
+    lon = lon[0] + (lon - lon[0] + 180.0) % 360.0 - 180.0
+    middle, half = 0.5 * (lon.min() + lon.max()), 0.5 * np.ptp(lon)
+    margin_lon = margin / max(np.cos(np.deg2rad(np.abs(lat).max())), 0.05)
+    apart = (np.rad2deg(longitude) - middle + 180.0) % 360.0 - 180.0
+    degrees = np.rad2deg(latitude)
+    return bool(
+        apart.min() <= half + margin_lon
+        and apart.max() >= -half - margin_lon
+        and degrees.min() <= lat.max() + margin
+        and degrees.max() >= lat.min() - margin
+    )
+
+
+def _valid_rectangle(burst: Burst) -> tuple[float, float, float, float]:
+    """First and last line and sample that every valid line has; they differ from line to line by a few samples only."""
     first, stop = burst.valid_lines
-    valid = burst.first_valid_sample[first:stop] >= 0
-    left = burst.first_valid_sample[first:stop][valid]
-    right = burst.last_valid_sample[first:stop][valid]
-    if not left.size:
-        return np.full(np.shape(line), -np.inf)
-    with np.errstate(invalid="ignore"):
-        inside = np.minimum(
-            np.minimum(line - first, stop - 1 - line), np.minimum(sample - left.max(), right.min() - sample) / 3.5
-        )
-        return np.where(inside > 0.0, inside, -np.inf)
+    valid = slice(first, stop)
+    good = burst.first_valid_sample[valid] >= 0
+    if not good.any():
+        return 0.0, -1.0, 0.0, -1.0
+    left, right = burst.first_valid_sample[valid][good].max(), burst.last_valid_sample[valid][good].min()
+    return float(first), float(stop - 1), float(left), float(right)
+
+
+@njit(cache=True, nogil=True)
+def _claim(t, tau, timing, valid, number, best, owner, place):
+    """Give a burst the pixels that lie deeper in its valid rectangle than in any burst's before.
+
+    Depth counts in lines, or in 3.5 samples, which is about the same on the ground.
+    """
+    start, per_line, near, per_sample = timing
+    for y in range(t.shape[0]):
+        for x in range(t.shape[1]):
+            line, sample = (t[y, x] - start) * per_line, (tau[y, x] - near) * per_sample
+            depth = min(
+                min(line - valid[0], valid[1] - line), min(sample - valid[2], valid[3] - sample) / SAMPLES_PER_LINE
+            )
+            if depth > best[y, x]:  # False for NaN
+                best[y, x], owner[y, x] = depth, number
+                place[0, y, x], place[1, y, x] = line, sample
 
 
 def look_azimuth(burst: Burst, latitude: float, longitude: float, height: float, step: float = 1e-4) -> float:

@@ -26,10 +26,12 @@ def state(t, time, position, velocity, out):
     for k in range(6):
         out[k] = 0.0
     for j in range(first, first + POINTS):
-        w = 1.0
+        over, under = 1.0, 1.0
         for m in range(first, first + POINTS):
             if m != j:
-                w *= (t - time[m]) / (time[j] - time[m])
+                over *= t - time[m]
+                under *= time[j] - time[m]
+        w = over / under
         for k in range(3):
             out[k] += w * position[j, k]
             out[3 + k] += w * velocity[j, k]

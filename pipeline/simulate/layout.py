@@ -109,8 +109,8 @@ class Date:
     day : datetime64[D]
         The time of day follows from the pass: 6 pm local solar time ascending, 6 am descending.
     perpendicular_baseline, parallel_baseline : float
-        m from the nominal orbit, across the line of sight to the track's point (positive away from the Earth) and
-        along it (positive towards the point).
+        m from the nominal orbit, across the line of sight to the track's point (positive towards smaller look angles,
+        the sign that the field's programs give) and along it (positive towards the point).
     line_shift : float
         The bursts start so many lines later; kept to the annotation's 1 µs, 5e-4 line.
     sample_shift : float
@@ -197,8 +197,8 @@ def fly(track: Track, date: Date, swaths: tuple[str, ...], polarization: str) ->
     """One date's orbit and bursts."""
     nominal, look = nominal_orbit(track)
     number = relative_orbit(track, nominal)
-    radial = date.perpendicular_baseline * np.sin(look) - date.parallel_baseline * np.cos(look)
-    right = date.perpendicular_baseline * np.cos(look) + date.parallel_baseline * np.sin(look)
+    radial = -date.perpendicular_baseline * np.sin(look) - date.parallel_baseline * np.cos(look)
+    right = -date.perpendicular_baseline * np.cos(look) + date.parallel_baseline * np.sin(look)
     trajectory = replace(nominal, node_time=round(nominal.node_time, 6), radial=float(radial), cross=-float(right))
     hour = ((18.0 if track.orbit_pass == "ascending" else 6.0) - track.longitude / 15.0) % 24.0
     epoch = np.datetime64(date.day, "ns") + np.timedelta64(round(hour * 3600.0), "s")
