@@ -100,11 +100,11 @@ def main() -> None:
 
 
 def _publish(mine, year, request) -> None:
-    from pipeline.commands.run import publish_finished
+    from pipeline.commands.run import CatalogPublisher
     from pipeline.finish import finish_years
 
     for finished in finish_years(mine, [year.cube], request.settings):
-        publish_finished(mine, finished, request.out, {})
+        CatalogPublisher().publish(mine, finished, request.out, {})
 
 
 def report(year, seconds: dict, total: float, dates: int) -> None:
@@ -118,7 +118,7 @@ def report(year, seconds: dict, total: float, dates: int) -> None:
         np.copyto(target, source)
     copy = (time.perf_counter() - clock) / 5 * dates
     print(f"window {samples / dates / 1e6:.2f} M samples a date, {dates} dates; cube {dict(year.cube.sizes)}")
-    print(f"read {year.bytes_read / 1e6:.0f} MB = {year.bytes_read / year.window_bytes:.2f} x the windows' bytes (target 1.5), "
+    print(f"read {year.bytes_read / 1e6:.0f} MB = {year.bytes_read / year.window_bytes:.2f} x the windows' (1.5), "
           f"{year.requests} requests")  # fmt: skip
     print(f"{'stage':<12} {'s':>7} {'M samples/s':>12} {'x memory copy':>14}")
     for stage, value in seconds.items():

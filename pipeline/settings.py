@@ -13,7 +13,10 @@ class Settings:
 
     # pairs
     polarization: str = "VV"
-    temporal_baselines: tuple[tuple[int, int], ...] = ((11, 13), (23, 25))  # days, inclusive; the first that fits is taken
+    temporal_baselines: tuple[tuple[int, int], ...] = (
+        (11, 13),
+        (23, 25),
+    )  # days, inclusive; the first that fits is taken
     max_perpendicular_baseline: float = 250.0  # m
     pair_year: str = "secondary"  # a pair belongs to the year of its later date; or "reference"
 
@@ -59,11 +62,6 @@ class Settings:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise BadInput(f"{name} must lie in 0..1, instead got {value}")
-        if self.reject_mean > self.stable_mean:
-            raise BadInput(
-                f"reject_mean must be at most stable_mean, else pairs are rejected without end, instead got "
-                f"{self.reject_mean} > {self.stable_mean}"
-            )
         if not -1.0 <= self.threshold <= 1.0:
             raise BadInput(f"threshold must lie in -1..1 (an NDAI), instead got {self.threshold}")
 

@@ -1,8 +1,8 @@
 """A stack: every date of one track on the radar grid of one reference acquisition, and from it coherence on the map.
 
-    frame      once per stack: map grid and heights -> which burst sees which pixel -> windows -> height of each radar pixel
-    coregister once per date:  read the window -> carrier off -> resample by geometry -> carrier back, geometric phase off
-    coherence  once per pair:  looks x window around each map pixel
+frame      once per stack: map grid and heights -> which burst sees which pixel -> windows -> height of each radar pixel
+coregister once per date:  read the window -> carrier off -> resample by geometry -> carrier back, geometric phase off
+coherence  once per pair:  looks x window around each map pixel
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .insar.baseline import perpendicular_baseline
 from .insar.carrier import remove_carrier
 from .insar.coherence import coherence_at
 from .insar.coherence_statistics import coherence_looks, equivalent_looks
-from .insar.geocode import Lookup, look_azimuth, lookups
+from .insar.geocode import Lookup, grid_north, look_azimuth, lookups
 from .insar.mapping import ground_mapping, offset_mapping
 from .insar.orbit import check_covers
 from .insar.range_doppler import incidence_angle
@@ -75,7 +75,7 @@ class Frame:
     incidence_angle: np.ndarray = field(repr=False)  # (y, x) rad; NaN where no burst looks
     layover_shadow: np.ndarray = field(repr=False)  # (y, x) uint8, bit 1 layover, bit 2 shadow
     equivalent_looks: float = 0.0  # as many as a sample coherence behaves as
-    intensity_looks: float = 0.0  # as many as an average of intensities has; 7 % fewer
+    intensity_looks: float = 0.0  # as many as an average of intensities has; 4 % fewer
 
     @property
     def center(self) -> tuple[float, float, float]:
@@ -155,10 +155,11 @@ def make_frame(
     first = frames[0].reference
     middle = tuple(n // 2 for n in grid.shape)
     azimuth = look_azimuth(first, float(latitude[middle]), float(longitude[middle]), float(np.nanmedian(height)))
+    azimuth -= grid_north(latitude, longitude)
     hidden = layover_shadow(height, incidence, azimuth, abs(grid.affine.a))
     of_noise, of_intensity = (_looks(frames, looks, rule) for rule in (coherence_looks, equivalent_looks))
-    # Halfway between the two rules E[d] errs by less than 0.006 at any true coherence, on the high side, so that noise is
-    # debiased to 0. The looks of noise alone err by 0.002 at 0, which the steep inverse turns into a coherence of 0.045.
+    # Halfway between the two rules E[d] errs by less than 0.006 at any true coherence, on the high side, so that noise
+    # is debiased to 0. The looks of noise err by 0.002 at 0, which the steep inverse turns into a coherence of 0.045.
     return Frame(grid, frames, height, incidence, hidden, 0.5 * (of_noise + of_intensity), of_intensity)
 
 
@@ -178,8 +179,8 @@ def _burst_frame(lookup: Lookup, terrain: Terrain, heights, looks, threads) -> B
     share = float(np.isnan(out[line, sample]).mean())
     if share > 0.01:
         raise NoCoverage(
-            f"the DEM ends inside the radar window of burst {lookup.burst.burst_id}: {share:.1%} of the map pixels see no "
-            f"height; expected a DEM that reaches about a kilometre beyond the area (more in mountains)"
+            f"the DEM ends inside the radar window of burst {lookup.burst.burst_id}: {share:.1%} of the map pixels see "
+            f"no height; expected a DEM that reaches about a kilometre beyond the area (more in mountains)"
         )
     return BurstFrame(lookup.burst, lookup, window, out, heights)
 

@@ -1,4 +1,4 @@
-"""What the truth tests share: simulated products through the processor, and the processor's results beside the truth."""
+"""What the truth tests share: simulated products through the processor, and its results beside the truth."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def as_dem(terrain) -> Dem:
 
 
 def run_pair(products, terrain, bbox, folder: Path, *, radar: bool = True):
-    """A pair through `pair_coherence` with the simulator's terrain as a file: the map and the radar groups by burst id."""
+    """A pair through `pair_coherence`, the simulator's terrain as a file: the map, and the radar groups by burst id."""
     path = folder / "dem.tif"
     if not path.exists():
         write_raster(terrain, path)

@@ -1,6 +1,5 @@
 """Coherence: identities, a slow reference, the bias that theory predicts, and a real pair."""
 
-
 import numpy as np
 import pytest
 import zarr

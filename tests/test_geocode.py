@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from pyproj import Geod, Transformer
 from scipy import ndimage
 
 from pipeline.dem import read_dem
 from pipeline.grid import geographic, utm_grid
 from pipeline.insar.coherence_statistics import debias_coherence
-from pipeline.insar.geocode import Lookup, look_azimuth, lookups
+from pipeline.insar.geocode import Lookup, grid_north, look_azimuth, lookups
 from pipeline.insar.mapping import pixel_times
 from pipeline.insar.range_doppler import locate, project
 from pipeline.model import Window
@@ -32,7 +33,7 @@ def map_points(latitude, longitude, metres):
     return lat, lon, np.full(lat.shape, 500.0)
 
 
-# --- lookups --------------------------------------------------------------------------------------------------------------
+# --- lookups --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -83,7 +84,7 @@ def test_window_holds_the_lookup_and_stays_in_the_burst():
     assert Lookup(burst, line - 9.0, sample).window((3, 8)) == Window(0, 16, 91, 149)
 
 
-# --- look direction ---------------------------------------------------------------------------------------------------------
+# --- look direction -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", [*PLACES, (68.0, 20.0), (0.1, 100.0)])
@@ -101,7 +102,20 @@ def test_a_walk_along_the_look_keeps_the_time_and_lengthens_the_range(place, orb
     assert np.sin(azimuth) > 0 if orbit_pass == "ascending" else np.sin(azimuth) < 0  # eastwards or westwards
 
 
-# --- places on the map --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("place", [(60.0, 11.9), (60.0, 6.1), (-45.0, 11.9), (10.0, 9.0), (-16.8, -179.95)])
+def test_grid_north_is_where_the_map_points(place):
+    grid = utm_grid(square(*place, 500.0))
+    latitude, longitude = geographic(grid)
+    t, (y, x) = grid.affine, tuple(n // 2 for n in grid.shape)
+    east, north = t.c + t.a * (x + 0.5), t.f + t.e * (y + 0.5)
+    to_geographic = Transformer.from_crs(str(grid.crs), 4326, always_xy=True)
+    (lon, lat), (lon2, lat2) = (to_geographic.transform(east, n) for n in (north, north + 100.0))
+    expected = Geod(ellps="WGS84").inv(lon, lat, lon2, lat2)[0]
+    # the sphere's cosine in place of the ellipsoid's radii costs 0.7 % of 2.5 degrees
+    assert abs(np.rad2deg(grid_north(latitude, longitude)) - expected) < 0.03
+
+
+# --- places on the map ----------------------------------------------------------------------------
 
 HALF = 700.0  # m from the middle of a coherent square to its edges
 
@@ -109,7 +123,7 @@ HALF = 700.0  # m from the middle of a coherent square to its edges
 @pytest.mark.parametrize("place", PLACES, ids=["north", "south"])
 @pytest.mark.parametrize("orbit_pass", PASSES)
 def test_edges_lie_where_they_are(place, orbit_pass, tmp_path):
-    """A square of coherence 0.9 in ground of 0.1, in longitude and latitude, on hills at 900 m: 24 km of layover if missed."""
+    """A square of coherence 0.9 in ground of 0.1, on hills at 900 m: 1.1 km off if their height were missed."""
     west, south, east, north = square(*place, HALF)
 
     def coherence(ground, start, stop):
@@ -143,7 +157,7 @@ def edge(values, distance, looks):
     return bins[k] + 5.0 + 10.0 * (profile[k] - 0.5) / (profile[k] - profile[k + 1])
 
 
-# --- the Alps ---------------------------------------------------------------------------------------------------------------------
+# --- the Alps -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -157,44 +171,49 @@ def alps(shared_data):
     return grid, make_frame(grid, dem, bursts, (7, 2), 1)
 
 
+def slope_towards(frame):
+    """Rise of the ground along the look, m/m: positive on slopes that face the radar."""
+    look = look_azimuth(frame.bursts[0].reference, *frame.center)
+    dy, dx = np.gradient(frame.height, 20.0)
+    return dx * np.sin(look) - dy * np.cos(look)
+
+
 def test_every_pixel_of_the_alps_has_a_place(alps):
     _, frame = alps
-    assert np.ptp(frame.height) > 1_500.0  # m of relief
+    assert np.ptp(frame.height) > 1_200.0  # m of relief
     owned = np.stack([np.isfinite(b.lookup.line) for b in frame.bursts])
     assert (owned.sum(axis=0) == 1).all()
     for burst in frame.bursts:
         assert np.isfinite(burst.heights).all()
         assert burst.heights.min() > burst.height_range[0] and burst.heights.max() < burst.height_range[1]
-    assert np.all(np.abs(np.rad2deg(frame.incidence_angle) - 39.0) < 2.0)
+    assert np.all(np.abs(np.rad2deg(frame.incidence_angle) - 38.2) < 0.5)
 
 
 def test_slopes_that_face_the_radar_are_laid_over(alps):
     _, frame = alps
     layover, shadow = (frame.layover_shadow & 1) > 0, (frame.layover_shadow & 2) > 0
-    assert 0.02 < layover.mean() < 0.3
-    assert shadow.mean() < 0.05  # back slopes steeper than 51 degrees are rare on posts of 90 m
-    # by definition: where the ground rises along the look faster than the circle of constant range
-    (dy, dx), spacing = np.gradient(frame.height), 20.0
-    look = look_azimuth(frame.bursts[0].reference, *frame.center)
-    slope = (dx * np.sin(look) - dy * np.cos(look)) / spacing
-    # a slope towards the radar rises away from it
-    active = slope > np.tan(frame.incidence_angle) + 0.05
+    assert 0.03 < layover.mean() < 0.1  # measured 6 %
+    assert shadow.mean() < 0.01  # back slopes steeper than 51 degrees are rare on posts of 90 m
+    # by definition: where the ground rises away from the radar faster than the circle of constant range
+    active = slope_towards(frame) > np.tan(frame.incidence_angle) + 0.05
     assert active.sum() > 100
     assert layover[active].mean() > 0.97
 
 
 def test_map_to_radar_and_back_in_the_alps(alps):
-    """Map pixel → line and sample → the height that the radar sees there → the same ground, where nothing else is in it."""
+    """Map pixel → line and sample → the height that the radar sees there → the same ground, outside layover."""
     grid, frame = alps
     latitude, longitude = geographic(grid)
     clean = ~ndimage.binary_dilation(frame.layover_shadow & 1 > 0, iterations=2)
-    for burst in frame.bursts:
-        here = np.isfinite(burst.lookup.line) & clean
-        line, sample = burst.lookup.line[here], burst.lookup.sample[here]
-        at = line - burst.window.line_start, sample - burst.window.sample_start
-        height = ndimage.map_coordinates(burst.heights.astype(float), at, order=1)
-        lat, lon = locate(burst.reference.orbit, *pixel_times(burst.reference, line, sample), height)
-        off = np.hypot(lat - latitude[here], (lon - longitude[here]) * np.cos(lat)) * 6.371e6
-        assert here.sum() > 1_000
-        assert np.percentile(off, 99) < 1.0  # m
-        assert np.mean(off < 1.0) > 0.99
+    gentle = np.arctan(slope_towards(frame)) < frame.incidence_angle - np.deg2rad(15.0)
+    (burst,) = frame.bursts
+    at = burst.lookup.line - burst.window.line_start, burst.lookup.sample - burst.window.sample_start
+    height = ndimage.map_coordinates(burst.heights.astype(float), at, order=3)
+    times = pixel_times(burst.reference, burst.lookup.line, burst.lookup.sample)
+    lat, lon = locate(burst.reference.orbit, *times, height)
+    off = np.hypot(lat - latitude, (lon - longitude) * np.cos(lat)) * 6.371e6  # m
+    assert np.median(off[clean]) < 0.01
+    # beside layover the height changes by tens of metres a sample, and no interpolation between pixels follows it
+    assert np.mean(off[clean] < 1.0) > 0.98
+    assert np.mean(off[clean & gentle] < 1.0) > 0.999
+    assert (clean & gentle).mean() > 0.75

@@ -1,4 +1,4 @@
-"""Ellipsoid, orbit and range-Doppler geometry: closed forms, identities, and the geolocation grid of every real product."""
+"""Ellipsoid, orbit and range-Doppler geometry: closed forms, identities, and every real geolocation grid."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,9 @@ def test_ecef_equals_proj():
 
 
 @given(
-    latitude=st.floats(-np.pi / 2, np.pi / 2), longitude=st.floats(-3.14, 3.14), height=st.floats(-10_000.0, 1_000_000.0)
+    latitude=st.floats(-np.pi / 2, np.pi / 2),
+    longitude=st.floats(-3.14, 3.14),
+    height=st.floats(-10_000.0, 1_000_000.0),
 )
 def test_geodetic_round_trip(latitude, longitude, height):
     lat, lon, h = ecef_to_geodetic(*ecef(latitude, longitude, height))
@@ -68,7 +70,7 @@ def test_orbit_between_vectors_equals_the_circle():
 
 def test_orbit_refuses_to_extrapolate_and_to_bridge_gaps():
     orbit = circular_orbit()
-    with pytest.raises(NoCoverage, match="covers 2021-06-24T17:24:00.000000000 to .* expected"):
+    with pytest.raises(NoCoverage, match=r"covers 2021-06-24T17:24:00\.000000000 to .* expected"):
         interpolate(orbit, 170.0)
     keep = np.r_[0:6, 11:17]
     gappy = Orbit(orbit.epoch, orbit.time[keep], orbit.position[keep], orbit.velocity[keep])
@@ -135,11 +137,15 @@ def test_perpendicular_baseline_of_a_sideways_step():
 
 def product_urls(folder):
     """Every product with real annotation."""
-    return [*sorted(folder.glob("*_pair/*.SAFE")), folder / "alps", *sorted(folder.glob("annotation_with_orbits/**/*.zip"))]
+    return [
+        *sorted(folder.glob("*_pair/*.SAFE")),
+        folder / "alps",
+        *sorted(folder.glob("annotation_with_orbits/**/*.zip")),
+    ]
 
 
-# Processors of 2014 (IPF 2.3x) computed the grid with an orbit that the annotation does not carry: the annotated vectors miss
-# the grid by a constant time and range of the size of an orbit correction, in all three swaths alike.
+# Processors of 2014 (IPF 2.3x) computed the grid with an orbit that the annotation does not carry: the annotated
+# vectors miss the grid by a constant time and range of the size of an orbit correction, in all three swaths alike.
 OTHER_ORBIT = {
     "S1A_IW_SLC__1SDV_20141004T031312_20141004T031339_002674_002FB6_07B5": (0.09, 0.02, 1.3),
     "S1A_IW_SLC__1SDV_20141227T062619_20141227T062642_003901_004AF0_13F8": (0.006, 0.02, 0.5),
@@ -166,14 +172,15 @@ def test_geolocation_grid_of_every_real_annotation(shared_data):
             assert np.percentile(sample, 99) < limits[1], name  # samples
             assert miss.max() < limits[2], name  # m
             angle = incidence_angle(burst.orbit, t, grid.latitude, grid.longitude, grid.height)
-            # the annotation's angle is against a sphere of the local radius: up to 0.04 degrees off the ellipsoid's normal
+            # the annotation's angle is against a sphere of the local radius: up to 0.04 degrees off the ellipsoid's
+            # normal
             assert np.rad2deg(np.abs(angle - grid.incidence_angle)).max() < 0.05, name
             seen += 1
     assert seen == 46
 
 
 def test_old_products_differ_by_a_constant_shift(shared_data):
-    """What is left of the 2014 grids after one time and one range per swath is their rounding: another orbit, not a geometry."""
+    """What is left after one time and one range per swath is the grid's rounding: another orbit, not geometry."""
     for name in OTHER_ORBIT:
         product = open_product(str(shared_data / "annotation_with_orbits" / "safe_zips" / f"{name}.zip"))
         for swath in product.swaths:

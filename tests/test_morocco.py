@@ -1,8 +1,9 @@
-"""A real product, made by another processor from samples that are not here: synthesised again and put through the chain.
+"""A real product, made by another processor from samples that are not here: synthesised and put through the chain.
 
-Its coherence map (a boxcar of about 12 x 3 samples by its own autocorrelation: 45 m both ways), debiased, is taken as the
-truth of a scene with its backscatter and its phase; samples with that truth are rendered into the real annotation, over the
-border of IW1 and IW2, and `pair_coherence` must return the map. What keeps the two apart is the speckle of our own estimate.
+Its coherence map (a boxcar of about 12 x 3 samples by its own autocorrelation: 45 m both ways), debiased, is taken as
+the truth of a scene with its backscatter and its phase; samples with that truth are rendered into the real annotation,
+over the border of IW1 and IW2, and `pair_coherence` must return the map. What keeps the two apart is the speckle of our
+own estimate.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,10 @@ class Product:
 
     def at(self, raster, latitude, longitude):
         """A raster's values at points in degrees, linear between pixel centres; NaN spreads."""
-        row, column = (latitude - self.transform.f) / self.transform.e, (longitude - self.transform.c) / self.transform.a
+        row, column = (
+            (latitude - self.transform.f) / self.transform.e,
+            (longitude - self.transform.c) / self.transform.a,
+        )
         return ndimage.map_coordinates(raster, [row - 0.5, column - 0.5], order=1, mode="nearest")
 
 
@@ -127,7 +131,9 @@ def maps(request, scene) -> Maps:
     theirs = product.at(product.coherence, latitude, longitude)
     # what a window of ours sees: 14 m a line, two or three lines, by as much in range; their pixels are 15 m
     truth = filled(debias_coherence(product.coherence, THEIR_LOOKS))
-    truth = product.at(ndimage.gaussian_filter(truth, request.param[1] * 14.0 / 15.0 / np.sqrt(12.0)), latitude, longitude)
+    truth = product.at(
+        ndimage.gaussian_filter(truth, request.param[1] * 14.0 / 15.0 / np.sqrt(12.0)), latitude, longitude
+    )
     both = np.isfinite(ours + theirs + truth)
     ours, theirs, truth = (np.where(both, a, np.nan) for a in (ours, theirs, truth))
     return Maps(ours, theirs, truth, dataset.attrs["equivalent_looks"])

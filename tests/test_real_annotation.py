@@ -34,7 +34,7 @@ def read_bursts(products, swath, views: list[View]) -> list[Burst]:
     return out
 
 
-# --- offsets over whole bursts --------------------------------------------------------------------------------------------
+# --- offsets over whole bursts --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def read_bursts(products, swath, views: list[View]) -> list[Burst]:
     [("morocco_pair", "IW1", 0), ("morocco_pair", "IW2", 0), ("hambach_pair", "IW2", 4), ("canada_pair", "IW3", 3)],
 )
 def test_offsets_over_a_whole_burst(shared_data, folder, swath, index):
-    """Every tenth line and twentieth sample, over the real DEM in Morocco and 1.5 to 2 km of made-up relief elsewhere."""
+    """Every tenth line and twentieth sample, over the real DEM in Morocco and 1.5 to 2 km of made relief elsewhere."""
     products = sources(shared_data, folder)
     views, _ = matching_views(products, Target(swath, "VV", index))
     reference, secondary = read_bursts(products, swath, views)
@@ -75,7 +75,7 @@ def test_offsets_over_a_whole_burst(shared_data, folder, swath, index):
     assert np.abs(got[1] - truth[1])[valid].max() < 4e-4  # samples; measured at most 6e-7
 
 
-# --- samples: windows in the corners and the middle of a burst ---------------------------------------------------------------
+# --- samples: windows in the corners and the middle of a burst ------------------------------------
 
 CORNERS = (
     Window(40, 200, 1_600, 3_100),
@@ -88,7 +88,7 @@ CORNERS = (
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """One window: complex coherence of the reference with the secondary as processed and as generated without geometry."""
+    """One window: complex coherence of the reference with the secondary as processed and as it should be."""
 
     got: complex
     ideal: complex
@@ -100,9 +100,9 @@ class Measured:
 def windows(shared_data, tmp_path_factory) -> list[Measured]:
     """Coherence 0.9 rendered into the real pair twice, with geometry and with the same speckle left where it is.
 
-    The pair without geometry is the ideal: sample by sample the secondary that a perfect coregistration returns, with the
-    same thermal noise and quantised alike, so that what differs is the processor's. Both keep the Doppler centroid of the
-    reference: what the difference of the real centroids costs (0.2 to 0.6 %, with both) is physics.
+    The pair without geometry is the ideal: sample by sample the secondary that a perfect coregistration returns, with
+    the same thermal noise and quantised alike, so that what differs is the processor's. Both keep the Doppler centroid
+    of the reference: what the difference of the real centroids costs (0.2 to 0.6 %) is physics.
     """
     folder = tmp_path_factory.mktemp("morocco")
     products, terrain = sources(shared_data, "morocco_pair"), morocco_terrain(shared_data, "IW1")

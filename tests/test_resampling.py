@@ -115,7 +115,9 @@ def band_limited(n, spectrum, rng):
     return at(np.arange(n)), at
 
 
-@pytest.mark.parametrize("spectrum", [*RANGE.values(), *AZIMUTH.values()], ids=[*RANGE, *(f"{k} azimuth" for k in AZIMUTH)])
+@pytest.mark.parametrize(
+    "spectrum", [*RANGE.values(), *AZIMUTH.values()], ids=[*RANGE, *(f"{k} azimuth" for k in AZIMUTH)]
+)
 @pytest.mark.parametrize("shift", [0.0, 0.1, 0.3, 0.5, 0.77, 1.0])
 def test_flat_band_survives_a_shift(spectrum, shift):
     """The whole processed band with equal power, which is harder than the Hamming-weighted one that is really there."""
@@ -200,7 +202,7 @@ def resampled(reference, secondary, samples, heights=None):
 
 
 def scene(burst, line, sample, rng_seed=4):
-    """A band-limited field at fractional positions (1-D each) times the burst's carrier there: a product of two axes."""
+    """A band-limited field at fractional positions (1-D each), a product of two axes, and the carrier there."""
     fs, prf = RANGE[burst.swath], AZIMUTH[burst.swath]
     rng = np.random.default_rng(rng_seed)
     _, across = band_limited(2048, (fs[0], fs[1], 1.0), rng)
@@ -213,13 +215,15 @@ def scene(burst, line, sample, rng_seed=4):
 
 @pytest.mark.parametrize("swath", ["IW1", "IW2", "IW3"])
 def test_known_shift_is_recovered_and_undone(swath):
-    """The same satellite path, the raster started 0.3 line and 0.7 sample later: geometry must find it, resampling undo it."""
+    """One path, the raster started 0.3 line and 0.7 sample later: geometry must find it, resampling undo it."""
     reference = make_burst(swath=swath, lines=200, samples=300)
     later = make_burst(swath=swath, lines=200, samples=300, shift=(0.3, 0.7))
     line, sample = np.arange(200.0), np.arange(300.0)
     field, _ = scene(later, line + 0.3, sample + 0.7)
     _, turns = scene(later, line, sample)
-    out, line_offset, sample_offset = resampled(reference, later, (field * np.exp(2j * np.pi * turns)).astype(np.complex64))
+    out, line_offset, sample_offset = resampled(
+        reference, later, (field * np.exp(2j * np.pi * turns)).astype(np.complex64)
+    )
     assert np.abs(line_offset + 0.3).max() < 1e-5  # lines; the start is rounded to a nanosecond: 5e-7
     assert np.abs(sample_offset + 0.7).max() < 1e-5  # samples
     truth, _ = scene(later, line, sample)

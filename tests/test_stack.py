@@ -32,12 +32,10 @@ SWATHS = ("IW1", "IW2", "IW3")
 
 def rough(latitude=LAT, longitude=LON, roughness=120.0, extent=6_500.0):
     """Hills with slopes up to 30 degrees."""
-    return fractal_terrain(
-        latitude, longitude, extent=extent, spacing=30.0, roughness=roughness, base=HEIGHT, seed=3
-    )
+    return fractal_terrain(latitude, longitude, extent=extent, spacing=30.0, roughness=roughness, base=HEIGHT, seed=3)
 
 
-# --- one burst: what geometry costs -------------------------------------------------------------------------------------
+# --- one burst: what geometry costs ---------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=SWATHS)
@@ -99,7 +97,7 @@ def test_a_known_shift_is_recovered_by_geometry(tmp_path):
     assert abs(correlation(c.reference, c.secondary, c.valid)) > 0.885  # 0.897 is the ideal
 
 
-# --- the map: sample coherence as theory has it ---------------------------------------------------------------------------
+# --- the map: sample coherence as theory has it ---------------------------------------------------
 
 LEVELS = (0.0, 0.3, 0.5, 0.7, 0.9)
 BAND = 800.0  # m of northing
@@ -119,7 +117,7 @@ def banded(ground, start, stop):
 
 @pytest.fixture(scope="module", params=SWATHS)
 def bands(request, tmp_path_factory):
-    """Mean sample coherence of five bands of true coherence on the map, and the equivalent looks that the map states."""
+    """Mean sample coherence of five bands of true coherence on the map, and the looks that the map states."""
     folder = tmp_path_factory.mktemp("bands")
     terrain = rough(roughness=30.0)
     dates = (Date(DAY), Date(DAY + 12, perpendicular_baseline=40.0))
@@ -149,11 +147,11 @@ def test_debiased_means_are_the_truth(bands):
     np.testing.assert_allclose(debias_coherence(np.array(means), looks), LEVELS, rtol=0, atol=0.02)
 
 
-# --- several bursts ---------------------------------------------------------------------------------------------------------
+# --- several bursts -------------------------------------------------------------------------------
 
 
 def two_bursts():
-    """The mine's middle lies in the middle of the overlap of two bursts of IW1: 1,342 lines apart, valid 21 to 1,481."""
+    """The mine lies in the middle of the overlap of two bursts of IW1: 1,342 lines apart, valid 21 to 1,481."""
     return Track(LAT, LON, HEIGHT, "ascending", "IW1", line=1_422.0, bursts=2), ("IW1",)
 
 
@@ -241,7 +239,7 @@ def test_a_date_without_one_of_the_bursts_leaves_its_pixels_empty(merged):
     assert np.isnan(coherence[~kept]).all()
 
 
-# --- what cannot be done ---------------------------------------------------------------------------------------------------------
+# --- what cannot be done --------------------------------------------------------------------------
 
 
 def test_an_area_that_the_products_do_not_see_is_named(tmp_path):
@@ -262,4 +260,6 @@ def test_an_area_that_the_products_do_not_see_is_named(tmp_path):
     small = rough(extent=1_200.0)
     write_raster(small, tmp_path / "small.tif")
     with pytest.raises(NoCoverage, match=r"(the DEM ends inside the radar window|must cover)"):
-        pair_coherence(PairRequest(*products, replace(dem, urls=(str(tmp_path / "small.tif"),)), square(LAT, LON, 1_150.0)))
+        pair_coherence(
+            PairRequest(*products, replace(dem, urls=(str(tmp_path / "small.tif"),)), square(LAT, LON, 1_150.0))
+        )

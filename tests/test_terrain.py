@@ -31,7 +31,7 @@ def middle_window(burst, latitude, longitude, height, lines=60, samples=400):
     return Window(line - lines // 2, line + lines // 2, sample - samples // 2, sample + samples // 2)
 
 
-# --- between the posts --------------------------------------------------------------------------------------------------
+# --- between the posts ----------------------------------------------------------------------------
 
 
 def posts(shape=(40, 50), seed=1):
@@ -92,7 +92,7 @@ def test_map_heights_mark_voids_and_keep_their_rims():
     assert np.abs(got - full)[far].max() < 0.02  # m
 
 
-# --- the height that a pixel sees ----------------------------------------------------------------------------------------
+# --- the height that a pixel sees -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("swath", ["IW1", "IW3"])
@@ -137,7 +137,9 @@ def test_where_the_model_ends_pixels_see_nothing():
     frame = make_frame(utm_grid(square(40.0, 5.0, 1_100.0)), as_dem(ground), [burst], (7, 2), 1)
     lookup = frame.bursts[0].lookup
     assert 0.5 < np.isfinite(frame.height).mean() < 0.8
-    assert np.array_equal(np.isfinite(lookup.line), np.isfinite(frame.height))  # a pixel without height belongs to no burst
+    assert np.array_equal(
+        np.isfinite(lookup.line), np.isfinite(frame.height)
+    )  # a pixel without height belongs to no burst
 
 
 def test_a_mine_on_the_antimeridian():
@@ -155,7 +157,7 @@ def test_a_mine_on_the_antimeridian():
     assert np.median(np.abs(seen.heights[line, sample] - frame.height)) < 2.0  # m: half a pixel on a slope
 
 
-# --- layover and shadow ------------------------------------------------------------------------------------------------------
+# --- layover and shadow ---------------------------------------------------------------------------
 
 INCIDENCE = np.deg2rad(35.0)
 SPACING = 5.0  # m

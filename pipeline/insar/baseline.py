@@ -9,7 +9,9 @@ from .orbit import interpolate
 from .range_doppler import project
 
 
-def perpendicular_baseline(reference: Orbit, secondary: Orbit, latitude: float, longitude: float, height: float) -> float:
+def perpendicular_baseline(
+    reference: Orbit, secondary: Orbit, latitude: float, longitude: float, height: float
+) -> float:
     """Component of the baseline across the reference's line of sight, in the zero-Doppler plane, at one ground point.
 
     Parameters
@@ -26,7 +28,7 @@ def perpendicular_baseline(reference: Orbit, secondary: Orbit, latitude: float, 
     """
     point = ecef(latitude, longitude, height)
     t_r, tau_r = project(reference, latitude, longitude, height)
-    t_s, tau_s = project(secondary, latitude, longitude, height)
+    t_s, _ = project(secondary, latitude, longitude, height)
     if not (np.isfinite(t_r) and np.isfinite(t_s)):
         return float("nan")
     position_r, velocity = (a[0] for a in interpolate(reference, t_r))

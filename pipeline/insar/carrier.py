@@ -3,9 +3,10 @@
     phase(eta, tau) = pi kt (eta - eta_ref)^2 + 2 pi fdc (eta - eta_ref)
     kt = ka ks / (ka - ks),  ks = 2 v k_psi f0 / c,  eta_ref = eta_c(tau) - eta_c(tau_mid),  eta_c = -fdc / ka
 
-eta counts from the burst's mid line, tau is the two-way slant range time; ka (azimuth FM rate) and fdc (Doppler centroid)
-are polynomials of tau, each about its own t0. Source: ESA, COPE-GSEG-EOPG-TN-14-0025. Removing the carrier brings the
-azimuth spectrum to base band, where samples can be interpolated; it is restored analytically at the interpolated place.
+eta counts from the burst's mid line, tau is the two-way slant range time; ka (azimuth FM rate) and fdc (Doppler
+centroid) are polynomials of tau, each about its own t0. Source: ESA, COPE-GSEG-EOPG-TN-14-0025. Removing the carrier
+brings the azimuth spectrum to base band, where samples can be interpolated; it is restored analytically at the
+interpolated place.
 
 Phases are carried in turns, so that only the fraction of a turn needs trigonometry.
 """

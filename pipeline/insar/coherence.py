@@ -5,8 +5,9 @@
 W is a window of ``looks`` = (range, azimuth) samples. No Goldstein filter comes before it: that filter acts on the
 interferogram that is shown or unwrapped and would raise every coherence to its own smoothness.
 
-On the map, the window is taken around the pixel nearest to each map pixel, so that every value is a sample coherence with
-exactly the stated looks: interpolating between neighbouring windows would change its statistics from pixel to pixel.
+On the map, the window is taken around the pixel nearest to each map pixel, so that every value is a sample coherence
+with exactly the stated looks: interpolating between neighbouring windows would change its statistics from pixel to
+pixel.
 """
 
 import math

@@ -1,7 +1,8 @@
 """From the reference's radar geometry to the mine's map grid.
 
-Each map pixel, at its terrain height, is projected into every burst once per stack: a lookup table of lines and samples. A
-pixel that several bursts see belongs to the one in whose valid area it lies deepest, which splits overlaps in the middle.
+Each map pixel, at its terrain height, is projected into every burst once per stack: a lookup table of lines and
+samples. A pixel that several bursts see belongs to the one in whose valid area it lies deepest, which splits overlaps
+in the middle.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ SAMPLES_PER_LINE = 3.5  # on the ground
 class Lookup:
     """Where one burst sees the pixels of a map grid.
 
-    ``line``, ``sample`` (y, x) float64: fractional, in the burst; NaN for pixels that belong to another burst or that it
-    does not see.
+    ``line``, ``sample`` (y, x) float64: fractional, in the burst; NaN for pixels that belong to another burst or that
+    it does not see.
     """
 
     burst: Burst
@@ -31,11 +32,14 @@ class Lookup:
     sample: np.ndarray
 
     def window(self, margin: tuple[int, int]) -> Window:
-        """Smallest window of whole pixels that holds the lookup with a margin (lines, samples), clipped to the burst."""
+        """Smallest window of pixels that holds the lookup with a margin (lines, samples), clipped to the burst."""
         seen = np.isfinite(self.line)
         line, sample = self.line[seen], self.sample[seen]
         tight = Window(
-            int(np.floor(line.min())), int(np.ceil(line.max())) + 1, int(np.floor(sample.min())), int(np.ceil(sample.max())) + 1
+            int(np.floor(line.min())),
+            int(np.ceil(line.max())) + 1,
+            int(np.floor(sample.min())),
+            int(np.ceil(sample.max())) + 1,
         )
         return tight.grown(*margin).clipped(self.burst)
 
@@ -139,3 +143,15 @@ def look_azimuth(burst: Burst, latitude: float, longitude: float, height: float,
     north, east = (t[1] - t[0]) / step, (t[2] - t[0]) / (step * np.cos(latitude))
     heading = np.arctan2(east, north)  # direction in which time grows: along track
     return float((heading + 0.5 * np.pi) % (2.0 * np.pi))
+
+
+def grid_north(latitude, longitude) -> float:
+    """Direction of a map's north at its middle, clockwise from true north (rad): up to 3 degrees at a UTM zone's edge.
+
+    ``latitude``, ``longitude`` (y, x) in rad, of the pixel centres, north up.
+    """
+    y, x = (n // 2 for n in latitude.shape)
+    above, below = max(y - 1, 0), min(y + 1, latitude.shape[0] - 1)
+    north = latitude[above, x] - latitude[below, x]
+    east = (longitude[above, x] - longitude[below, x] + np.pi) % (2.0 * np.pi) - np.pi
+    return float(np.arctan2(east * np.cos(latitude[y, x]), north))

@@ -1,8 +1,9 @@
 """Smooth functions of (line, sample, height) as Chebyshev tensor polynomials.
 
-Where a pixel of the reference looks, and where the secondary sees the same point, are analytic in line, sample and height:
-a few hundred exact range-Doppler solutions at Chebyshev nodes fix a polynomial that reproduces them to 1e-7 line or sample
-over a whole burst. So terrain enters once, as the height of each reference pixel, and a new date costs a polynomial.
+Where a pixel of the reference looks, and where the secondary sees the same point, are analytic in line, sample and
+height: a few hundred exact range-Doppler solutions at Chebyshev nodes fix a polynomial that reproduces them to 1e-7
+line or sample over a whole burst. So terrain enters once, as the height of each reference pixel, and a new date costs
+a polynomial.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _normalised(value, start, stop):
 
 
 def _fit(function, window: Window, heights: tuple[float, float], negligible: float) -> Mapping:
-    """Interpolate ``function(line, sample, height) -> (quantity, ...)`` at Chebyshev nodes, to ``negligible`` of its unit."""
+    """Interpolate ``function(line, sample, height)`` -> (quantity, ...) at Chebyshev nodes, to ``negligible``."""
     heights = (heights[0] - 1.0, heights[1] + 1.0)  # never an empty interval
     nodes = [np.cos(np.pi * (np.arange(n) + 0.5) / n) for n in NODES]
     spans = ((window.line_start, window.line_stop), (window.sample_start, window.sample_stop), heights)
@@ -71,7 +72,7 @@ def _fit(function, window: Window, heights: tuple[float, float], negligible: flo
 
 
 def _coefficients(nodes, values) -> np.ndarray:
-    """(quantity, line, height, sample) of a `Mapping` from values (quantity, line, sample, height) at normalised nodes."""
+    """Coefficients of a `Mapping` from values (quantity, line, sample, height) at normalised nodes."""
     inverse = [np.linalg.inv(chebyshev.chebvander(x, x.size - 1)) for x in nodes]
     cheb = np.einsum("al,bs,ch,qlsh->qabc", *inverse, values, optimize=True)
     to_power = [np.stack([_power(k, x.size) for k in range(x.size)]) for x in nodes]
@@ -143,9 +144,9 @@ def offset_mapping(reference: Burst, secondary: Burst, window: Window, heights: 
 def map_times(orbit: Orbit, latitude, longitude, height, guess: float):
     """Zero-Doppler time and slant range time of every pixel of a map: `project`, a hundred times faster.
 
-    Both are smooth functions of row, column and height, so exact solutions at 8 x 10 pixels and 4 heights fix them. Where
-    the polynomial misses a hundred exact solutions by more than 1e-4 line or sample (a map of a continent), or the map is
-    too small to gain, every pixel is solved.
+    Both are smooth functions of row, column and height, so exact solutions at 8 x 10 pixels and 4 heights fix them.
+    Where the polynomial misses a hundred exact solutions by more than 1e-4 line or sample (a map of a continent), or
+    the map is too small to gain, every pixel is solved.
 
     Parameters
     ----------

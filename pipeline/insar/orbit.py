@@ -17,8 +17,8 @@ POINTS = 8
 def state(t, time, position, velocity, out):
     """Write position (m), velocity (m/s) and acceleration (m/s2) at ``t`` into ``out`` (9,).
 
-    The acceleration is the slope of the velocity between the two nearest vectors: good to 1 %, which is all that Newton's
-    method needs of it.
+    The acceleration is the slope of the velocity between the two nearest vectors: good to 1 %, which is all that
+    Newton's method needs of it.
     """
     n = time.size
     i = np.searchsorted(time, t)
@@ -69,7 +69,9 @@ def check_covers(orbit: Orbit, start: float, stop: float) -> None:
     near = (orbit.time > start - 50.0) & (orbit.time < stop + 50.0)
     gaps = np.diff(orbit.time[near])
     if gaps.size and gaps.max() > 30.0:
-        raise NoCoverage(f"{name} has a gap of {gaps.max():.0f} s between state vectors, expected 10 s; use an orbit file")
+        raise NoCoverage(
+            f"{name} has a gap of {gaps.max():.0f} s between state vectors, expected 10 s; use an orbit file"
+        )
 
 
 def interpolate(orbit: Orbit, seconds):

@@ -114,7 +114,7 @@ def _intersect(out, basis, r, height):
     s2 = out[0] ** 2 + out[1] ** 2 + out[2] ** 2
     s = math.sqrt(s2)
     # the first guess is a sphere through the ellipsoid's mean radius under the satellite
-    sub_lat, sub_lon, altitude = ecef_to_geodetic(out[0], out[1], out[2])
+    _, _, altitude = ecef_to_geodetic(out[0], out[1], out[2])
     sphere = s - altitude + height
     cos_look = (s2 + r * r - sphere * sphere) / (2.0 * s * r)
     if not (-1.0 < cos_look < 1.0):

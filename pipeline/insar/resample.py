@@ -8,7 +8,8 @@ have: with rho(k) the autocorrelation of the processed, Hamming-weighted band,
 for a fraction f of a sample. Sixteen taps at IW1's oversampling of 1.14 leave a fifth of the error of a Kaiser-windowed
 sinc of the same length; IW3 needs eight.
 
-Lines first, then samples: the line offset changes by 1e-5 line per sample, so one interpolated line serves all taps in range.
+Lines first, then samples: the line offset changes by 1e-5 line per sample, so one interpolated line serves all taps
+in range.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def kernel_table(sampling: float, bandwidth: float, coefficient: float) -> np.nd
     Returns
     -------
     ndarray, (FRACTIONS + 1, taps), float32
-        Row i interpolates at i / FRACTIONS beyond the tap of index ``taps // 2 - 1``. The number of taps is the smallest
-        even one from 8 to 16 whose error at half a sample is below 8e-5 of the power.
+        Row i interpolates at i / FRACTIONS beyond the tap of index ``taps // 2 - 1``. The number of taps is the
+        smallest even one from 8 to 16 whose error at half a sample is below 8e-5 of the power.
     """
     band = min(bandwidth * _WIDEN, sampling)
     for taps in range(8, _MOST_TAPS + 1, 2):
@@ -113,7 +114,7 @@ class Resampler:
         )
 
     def phase_turns(self) -> tuple[float, float, float]:
-        """Geometric phase 2 pi (f_s tau_s - f_r tau_r) in turns: constant, per reference sample, per secondary sample."""
+        """Geometric phase f_s tau_s - f_r tau_r in turns: constant, per reference sample, per secondary sample."""
         r, s = self.reference, self.secondary
         constant = s.radar_frequency * s.slant_range_time - r.radar_frequency * r.slant_range_time
         return constant, -r.radar_frequency / r.range_sampling_rate, s.radar_frequency / s.range_sampling_rate

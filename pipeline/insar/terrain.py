@@ -17,6 +17,8 @@ from scipy import ndimage
 from .mapping import Mapping
 
 _HEIGHT_TOLERANCE = 1e-4  # m: 1e-8 sample at a perpendicular baseline of 250 m
+_LAST_STEP = 0.02  # m: what it leaves is its square times the curvature of the ground, below 1e-4 m
+_FAST = {"contract", "reassoc", "nsz"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,41 +73,66 @@ def _mirror(i, n):
     return 2 * (n - 1) - i if i >= n else i
 
 
-@njit(cache=True, nogil=True)
-def _spline(coefficients, row, column, gradient):
-    """Spline value at fractional (row, column); its slope per row and per column into ``gradient`` (2,)."""
+@njit(cache=True, nogil=True, inline="always")
+def _weights(u):
+    """Cubic B-spline weights of the four posts around a fraction ``u``, and their slopes."""
+    w = 1.0 - u
+    weights = (
+        w * w * w / 6.0,
+        2.0 / 3.0 - 0.5 * u * u * (1.0 + w),
+        2.0 / 3.0 - 0.5 * w * w * (1.0 + u),
+        u * u * u / 6.0,
+    )
+    slopes = (-0.5 * w * w, u * (1.5 * u - 2.0), -w * (1.5 * w - 2.0), 0.5 * u * u)
+    return weights, slopes
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _spline(coefficients, row, column):
+    """Spline value at fractional (row, column), and its slope per row and per column; NaN outside the cells."""
     n_row, n_col = coefficients.shape
     if not (-0.5 <= row <= n_row - 0.5 and -0.5 <= column <= n_col - 0.5):
-        return np.nan
-    i, j = int(math.floor(row)), int(math.floor(column))
-    u, v = row - i, column - j
-    u1, v1 = 1.0 - u, 1.0 - v
-    wu = (u1 * u1 * u1 / 6.0, 2.0 / 3.0 - 0.5 * u * u * (2.0 - u), 2.0 / 3.0 - 0.5 * u1 * u1 * (2.0 - u1), u * u * u / 6.0)
-    wv = (v1 * v1 * v1 / 6.0, 2.0 / 3.0 - 0.5 * v * v * (2.0 - v), 2.0 / 3.0 - 0.5 * v1 * v1 * (2.0 - v1), v * v * v / 6.0)
-    du = (-0.5 * u1 * u1, u * (1.5 * u - 2.0), -u1 * (1.5 * u1 - 2.0), 0.5 * u * u)
-    dv = (-0.5 * v1 * v1, v * (1.5 * v - 2.0), -v1 * (1.5 * v1 - 2.0), 0.5 * v * v)
-    value = slope_row = slope_col = 0.0
-    inside = 1 <= i < n_row - 2 and 1 <= j < n_col - 2
-    for a in range(4):
-        line = line_slope = 0.0
-        r = i - 1 + a if inside else _mirror(i - 1 + a, n_row)
-        for b in range(4):
-            c = coefficients[r, j - 1 + b if inside else _mirror(j - 1 + b, n_col)]
-            line += wv[b] * c
-            line_slope += dv[b] * c
-        value += wu[a] * line
-        slope_row += du[a] * line
-        slope_col += wu[a] * line_slope
-    gradient[0], gradient[1] = slope_row, slope_col
-    return value
+        return np.nan, np.nan, np.nan
+    i, j = math.floor(row), math.floor(column)
+    (a0, a1, a2, a3), (s0, s1, s2, s3) = _weights(row - i)
+    (b0, b1, b2, b3), (t0, t1, t2, t3) = _weights(column - j)
+    r0, r1, r2, r3 = _around(i, n_row)
+    c0, c1, c2, c3 = _around(j, n_col)
+    c = coefficients
+    # down the columns first: four values and four slopes by row, then both along the row
+    p0, p1, p2, p3 = c[r0, c0], c[r1, c0], c[r2, c0], c[r3, c0]
+    q0, q1, q2, q3 = c[r0, c1], c[r1, c1], c[r2, c1], c[r3, c1]
+    v0, v1 = a0 * p0 + a1 * p1 + a2 * p2 + a3 * p3, a0 * q0 + a1 * q1 + a2 * q2 + a3 * q3
+    d0, d1 = s0 * p0 + s1 * p1 + s2 * p2 + s3 * p3, s0 * q0 + s1 * q1 + s2 * q2 + s3 * q3
+    p0, p1, p2, p3 = c[r0, c2], c[r1, c2], c[r2, c2], c[r3, c2]
+    q0, q1, q2, q3 = c[r0, c3], c[r1, c3], c[r2, c3], c[r3, c3]
+    v2, v3 = a0 * p0 + a1 * p1 + a2 * p2 + a3 * p3, a0 * q0 + a1 * q1 + a2 * q2 + a3 * q3
+    d2, d3 = s0 * p0 + s1 * p1 + s2 * p2 + s3 * p3, s0 * q0 + s1 * q1 + s2 * q2 + s3 * q3
+    return (
+        b0 * v0 + b1 * v1 + b2 * v2 + b3 * v3,
+        b0 * d0 + b1 * d1 + b2 * d2 + b3 * d3,
+        t0 * v0 + t1 * v1 + t2 * v2 + t3 * v3,
+    )
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _around(i, n):
+    """The four posts around post ``i``, mirrored at the ends; unsigned, for a signed index is checked for its sign."""
+    if 1 <= i < n - 2:
+        return np.uintp(i - 1), np.uintp(i), np.uintp(i + 1), np.uintp(i + 2)
+    return (
+        np.uintp(_mirror(i - 1, n)),
+        np.uintp(_mirror(i, n)),
+        np.uintp(_mirror(i + 1, n)),
+        np.uintp(_mirror(i + 2, n)),
+    )
 
 
 @njit(cache=True, nogil=True)
 def _heights_at(latitude, longitude, coefficients, lat0, per_lat, lon0, per_lon):
     out = np.empty(latitude.size)
-    gradient = np.empty(2)
     for i in range(out.size):
-        out[i] = _spline(coefficients, (latitude[i] - lat0) * per_lat, (longitude[i] - lon0) * per_lon, gradient)
+        out[i] = _spline(coefficients, (latitude[i] - lat0) * per_lat, (longitude[i] - lon0) * per_lon)[0]
     return out
 
 
@@ -125,7 +152,7 @@ def radar_heights(terrain: Terrain, ground: Mapping, lines: tuple[int, int], out
     """
     window = ground.window
     low, high = terrain.lowest, terrain.highest
-    scratch = np.empty((2, 2, out.shape[1]))
+    scratch = np.empty((2, ground.coefficients.shape[2], out.shape[1]))
     for row, line in enumerate(range(*lines)):
         c = ground.line_coefficients(line)
         _solve_line(
@@ -141,44 +168,61 @@ def radar_heights(terrain: Terrain, ground: Mapping, lines: tuple[int, int], out
 
 @njit(cache=True, nogil=True)
 def _solve_line(lat_c, lon_c, limits, posts, grid, scratch, out):
+    """Heights of one line; ``scratch`` (2, height power, sample) float64 is working space."""
     start, stop, h0, h1, low, high = limits
     lat0, per_lat, lon0, per_lon = grid
-    n_h, n_s = lat_c.shape
-    z_scale, z_shift = 2.0 / (h1 - h0), -(h0 + h1) / (h1 - h0)
-    lat_h, lon_h = np.empty(n_h), np.empty(n_h)
-    gradient = np.empty(2)
-    guess = 0.5 * (low + high)
+    rows, columns = scratch
+    _powers(lat_c * per_lat, start, stop, rows)
+    _powers(lon_c * per_lon, start, stop, columns)
+    # from here in fractional rows and columns of the posts
+    rows[0] -= lat0 * per_lat
+    columns[0] -= lon0 * per_lon
+    scales = 2.0 / (h1 - h0), -(h0 + h1) / (h1 - h0)
+    guess = before = 0.5 * (low + high)
     for i in range(out.size):
-        x = (2.0 * (start + i) - (start + stop)) / (stop - start)
-        for k in range(n_h):
-            a, b = lat_c[k, n_s - 1], lon_c[k, n_s - 1]
-            for m in range(n_s - 2, -1, -1):
-                a = a * x + lat_c[k, m]
-                b = b * x + lon_c[k, m]
-            # from here in fractional rows and columns of the posts
-            lat_h[k], lon_h[k] = a * per_lat, b * per_lon
-        lat_h[0] -= lat0 * per_lat
-        lon_h[0] -= lon0 * per_lon
-        h = _root(lat_h, lon_h, z_scale, z_shift, low, high, guess, posts, gradient)
+        h = _root(rows, columns, i, scales, low, high, guess, posts)
         out[i] = h
         if h == h:
-            guess = h
+            guess, before = 2.0 * h - before, h
 
 
-@njit(cache=True, nogil=True)
-def _root(row_h, col_h, z_scale, z_shift, low, high, guess, posts, gradient):
-    """Height at which a pixel's circle of constant range meets the terrain, m; NaN where it leaves the posts."""
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _powers(coefficients, start, stop, out):
+    """Polynomials (height power, sample power) at every sample: what is left of them is a polynomial in height."""
+    block = 256  # stays in the first-level cache
+    x = np.empty(block)
+    n_h, n_s = coefficients.shape
+    for first in range(0, out.shape[1], block):
+        n = min(block, out.shape[1] - first)
+        for i in range(n):
+            x[i] = (2.0 * (start + first + i) - (start + stop)) / (stop - start)
+        for k in range(n_h):
+            value = out[k, first : first + n]
+            value[:] = coefficients[k, n_s - 1]
+            for m in range(n_s - 2, -1, -1):
+                c = coefficients[k, m]
+                for i in range(n):
+                    value[i] = value[i] * x[i] + c
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _root(rows, columns, at, scales, low, high, guess, posts):
+    """Height at which a pixel's circle of constant range meets the terrain, m; NaN where it leaves the posts.
+
+    ``rows``, ``columns`` (height power, sample): where on the posts the circle of sample ``at`` is, by height.
+    """
     h = min(max(guess, low), high)
-    n_h = row_h.size
+    n_h = rows.shape[0]
     for _ in range(60):
-        z = h * z_scale + z_shift
-        row, col, row_slope, col_slope = row_h[n_h - 1], col_h[n_h - 1], 0.0, 0.0
+        z = h * scales[0] + scales[1]
+        row, col, row_slope, col_slope = rows[n_h - 1, at], columns[n_h - 1, at], 0.0, 0.0
         for k in range(n_h - 2, -1, -1):
             row_slope = row_slope * z + row
             col_slope = col_slope * z + col
-            row = row * z + row_h[k]
-            col = col * z + col_h[k]
-        miss = _spline(posts, row, col, gradient) - h
+            row = row * z + rows[k, at]
+            col = col * z + columns[k, at]
+        ground, by_row, by_col = _spline(posts, row, col)
+        miss = ground - h
         if miss != miss:
             return np.nan
         if abs(miss) < _HEIGHT_TOLERANCE:
@@ -188,18 +232,23 @@ def _root(row_h, col_h, z_scale, z_shift, low, high, guess, posts, gradient):
             low = h
         else:
             high = h
-        slope = (gradient[0] * row_slope + gradient[1] * col_slope) * z_scale - 1.0
-        step = h - miss / slope if slope != 0.0 else low
-        h = step if low < step < high else 0.5 * (low + high)
+        slope = (by_row * row_slope + by_col * col_slope) * scales[0] - 1.0
+        step = -miss / slope  # infinite where the circle runs along the ground
+        if not low < h + step < high:
+            step = 0.5 * (low + high) - h
+        elif abs(step) < _LAST_STEP and slope < -0.2:
+            return h + step
+        h += step
     return h
 
 
 def layover_shadow(height, incidence, look_azimuth, spacing):
     """Where a map pixel shares its range with others, or the satellite does not see it.
 
-    From each pixel three straight walks over the height map in the plane of the look: towards the satellite under the line
-    of sight (terrain above it: shadow); away from it up the circle of constant range, and towards it down that circle
-    (terrain met: layover). The circle is taken as its tangent, which over 2 km of relief is good to the width of a pixel.
+    From each pixel three straight walks over the height map in the plane of the look: towards the satellite under the
+    line of sight (terrain above it: shadow); away from it up the circle of constant range, and towards it down that
+    circle (terrain met: layover). The circle is taken as its tangent, which over 2 km of relief is good to the width
+    of a pixel.
 
     Parameters
     ----------
@@ -243,7 +292,7 @@ def _layover_shadow(height, incidence, dx, dy, spacing):
 
 @njit(cache=True, nogil=True)
 def _meets(height, y, x, dy, dx, rise, reach, sign):
-    """Whether a straight walk from (y, x) that rises (sign 1) or falls (-1) by ``rise`` per step crosses the terrain."""
+    """Whether a straight walk that rises (sign 1) or falls (-1) by ``rise`` per step crosses the terrain."""
     n_y, n_x = height.shape
     h = height[y, x]
     steps = int(reach / rise) + 1
@@ -259,5 +308,3 @@ def _meets(height, y, x, dy, dx, rise, reach, sign):
         if sign * (ground - h) > k * rise:
             return True
     return False
-
-
