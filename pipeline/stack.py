@@ -74,7 +74,7 @@ class Frame:
     height: np.ndarray = field(repr=False)  # (y, x) m
     incidence_angle: np.ndarray = field(repr=False)  # (y, x) rad; NaN where no burst looks
     layover_shadow: np.ndarray = field(repr=False)  # (y, x) uint8, bit 1 layover, bit 2 shadow
-    equivalent_looks: float = 0.0  # as many as a sample coherence behaves as
+    equivalent_looks: float = 0.0  # that the closed form of a sample coherence holds with, see `make_frame`
     intensity_looks: float = 0.0  # as many as an average of intensities has; 4 % fewer
 
     @property

@@ -14,6 +14,8 @@ from pipeline.insar.orbit import interpolate
 from pipeline.insar.range_doppler import incidence_angle, locate, project, radar_coordinates
 from pipeline.model import Orbit
 from pipeline.sentinel1.safe import open_product
+from pipeline.simulate import Date, Track
+from pipeline.simulate.layout import fly
 
 
 def circular_orbit(radius=7_071_000.0, inclination=98.18, step=10.0, count=17, node=0.3, phase=0.0):
@@ -133,6 +135,18 @@ def test_perpendicular_baseline_of_a_sideways_step():
     along = Orbit(reference.epoch, reference.time, reference.position + 150.0 * sight, reference.velocity)
     assert abs(perpendicular_baseline(reference, along, latitude, longitude, 0.0)) < 0.05  # m
     assert perpendicular_baseline(reference, reference, latitude, longitude, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("asked", [-150.0, 80.0])
+@pytest.mark.parametrize("orbit_pass", ["ascending", "descending"])
+def test_simulated_baseline_has_the_requested_size_and_sign(asked, orbit_pass):
+    track = Track(-27.7, 23.0, 1200.0, orbit_pass)
+    first, second = (
+        fly(track, Date(np.datetime64(day), perpendicular_baseline=b), ("IW2",), "VV").bursts["IW2"][0].orbit
+        for day, b in (("2021-01-05", 0.0), ("2021-01-17", asked))
+    )
+    point = (np.deg2rad(-27.7), np.deg2rad(23.0), 1200.0)
+    assert abs(perpendicular_baseline(first, second, *point) - asked) < 0.01 * abs(asked)  # m
 
 
 def product_urls(folder):
