@@ -19,6 +19,7 @@ from pipeline.stack import make_frame
 from tests.chain import run_pair, square
 
 DAY = np.datetime64("2021-01-05")
+NEXT = DAY + np.timedelta64(12, "D")
 PLACES = [(50.9, 6.57), (-27.74, 23.0)]
 PASSES = ["ascending", "descending"]
 
@@ -131,7 +132,7 @@ def test_edges_lie_where_they_are(place, orbit_pass, tmp_path):
         return np.where(inside & (ground.latitude > south) & (ground.latitude < north), 0.9, 0.1)
 
     terrain = fractal_terrain(*place, extent=5_000.0, spacing=30.0, roughness=60.0, base=900.0, seed=5)
-    dates = (Date(DAY), Date(DAY + 12, perpendicular_baseline=60.0))
+    dates = (Date(DAY), Date(NEXT, perpendicular_baseline=60.0))
     track = Track(*place, 900.0, orbit_pass, "IW2")
     made = write_scene(Scene(track, dates, Surface(terrain, coherence), square(*place, 1_500.0), seed=2), tmp_path, 1)
     bbox = square(*place, 1_100.0)

@@ -49,6 +49,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 LAT, LON = -27.74, 23.0
 TRACK = Track(LAT, LON, 1200.0, "descending", "IW2", 750, 13_000)
 DAY = np.datetime64("2021-01-05")
+NEXT = DAY + np.timedelta64(12, "D")
+LATER = DAY + np.timedelta64(24, "D")
 CLEAN = Ingredients(noise_power=0.0, quantisation=False)
 REAL = ("alps", "canada_pair", "hambach_pair", "morocco_pair")
 
@@ -65,7 +67,7 @@ def views(*dates, track=TRACK, swath=None, burst=0):
 
 
 def small_scene(**changes):
-    dates = (Date(DAY), Date(DAY + 12, perpendicular_baseline=60.0, line_shift=1.3, doppler=-18.0))
+    dates = (Date(DAY), Date(NEXT, perpendicular_baseline=60.0, line_shift=1.3, doppler=-18.0))
     scene = Scene(TRACK, dates, Surface(rough(), coherence=0.8), (LON - 0.004, LAT - 0.004, LON + 0.004, LAT + 0.004))
     return replace(scene, **changes)
 
@@ -123,7 +125,7 @@ def test_nominal_orbit_sees_the_point(orbit_pass, latitude):
 
 @pytest.mark.parametrize("baseline", [-150.0, 30.0, 200.0])
 def test_requested_baselines_are_flown(baseline):
-    here, there = views(Date(DAY), Date(DAY + 12, perpendicular_baseline=baseline, parallel_baseline=12.0))
+    here, there = views(Date(DAY), Date(NEXT, perpendicular_baseline=baseline, parallel_baseline=12.0))
     point = cartesian(np.deg2rad(LAT), np.deg2rad(LON), 1200.0)
     positions = []
     for view in (here, there):
@@ -154,7 +156,7 @@ def test_track_that_cannot_be_flown():
 @pytest.mark.parametrize("interpolant", ["linear", "cubic_spline"])
 def test_observed_points_satisfy_the_three_equations(interpolant):
     terrain = rough(interpolant)
-    here, there = views(Date(DAY), Date(DAY + 12, perpendicular_baseline=120.0))
+    here, there = views(Date(DAY), Date(NEXT, perpendicular_baseline=120.0))
     window = Window(740, 752, 12_900, 13_100)
     seen = observe_window(here, there, window, terrain, 6)
     times, distances = here.axes(window)
@@ -181,7 +183,7 @@ def test_observed_points_satisfy_the_three_equations(interpolant):
 
 def test_forward_and_backward_mapping_agree():
     terrain = rough()
-    here, there = views(Date(DAY), Date(DAY + 12, perpendicular_baseline=150.0, line_shift=2.4))
+    here, there = views(Date(DAY), Date(NEXT, perpendicular_baseline=150.0, line_shift=2.4))
     window = Window(700, 720, 12_800, 12_900)
     stage = make_stage(here, window, Surface(terrain))
     truth = list(render_stack(stage, [here, there], CLEAN, 0))[1].truth
@@ -373,7 +375,7 @@ def deramped(view, samples, w=WINDOW):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.8, 1.0])
 def test_coherence_between_dates_is_the_one_asked_for(gamma):
-    a, b = still(Surface(FLAT, coherence=gamma), Date(DAY), Date(DAY + 12))
+    a, b = still(Surface(FLAT, coherence=gamma), Date(DAY), Date(NEXT))
     assert np.mean(np.abs(a) ** 2) == pytest.approx(150.0**2, rel=0.02)
     assert abs(coherence(a, b)) == pytest.approx(gamma, abs=4 * max(1 - gamma**2, 1e-4) / np.sqrt(60_000))
     if gamma:
@@ -382,18 +384,18 @@ def test_coherence_between_dates_is_the_one_asked_for(gamma):
 
 def test_history_snow_phase_and_noise():
     def snow(ground, date):
-        return 0.4 if np.datetime64(date, "D") == DAY + 12 else 1.0
+        return 0.4 if np.datetime64(date, "D") == NEXT else 1.0
 
     def phase(ground, date):
-        return 0.7 if np.datetime64(date, "D") == DAY + 24 else 0.0
+        return 0.7 if np.datetime64(date, "D") == LATER else 0.0
 
     surface = Surface(FLAT, 0.9, snow, 1.0, phase)
-    a, b, c = still(surface, Date(DAY), Date(DAY + 12), Date(DAY + 24))
+    a, b, c = still(surface, Date(DAY), Date(NEXT), Date(LATER))
     assert abs(coherence(a, b)) == pytest.approx(0.36, abs=0.015)
     assert abs(coherence(b, c)) == pytest.approx(0.36, abs=0.015)
     assert abs(coherence(a, c)) == pytest.approx(0.81, abs=0.01)  # the ground below the snow kept its scatterers
     assert np.angle(coherence(a, c)) == pytest.approx(0.7, abs=0.02)  # rad, of reference·conj(secondary)
-    noisy = still(Surface(FLAT, 1.0), Date(DAY), Date(DAY + 12), mix=replace(CLEAN, noise_power=0.25))
+    noisy = still(Surface(FLAT, 1.0), Date(DAY), Date(NEXT), mix=replace(CLEAN, noise_power=0.25))
     assert abs(coherence(*noisy)) == pytest.approx(0.8, abs=0.01)  # 1 / (1 + 0.25)
 
 
@@ -404,7 +406,7 @@ def test_coherence_and_backscatter_follow_maps():
     def bright(ground, date):
         return np.where(ground.latitude > LAT + 0.0063, 4.0, 1.0)  # the boundary falls in mid-window
 
-    a, b = still(Surface(FLAT, half, 1.0, bright), Date(DAY), Date(DAY + 12))
+    a, b = still(Surface(FLAT, half, 1.0, bright), Date(DAY), Date(NEXT))
     assert abs(coherence(a[:, :380], b[:, :380])) == pytest.approx(0.1, abs=0.02)
     assert abs(coherence(a[:, 420:], b[:, 420:])) == pytest.approx(0.9, abs=0.01)
     assert np.mean(np.abs(a[:50]) ** 2) / np.mean(np.abs(a[-50:]) ** 2) == pytest.approx(4.0, rel=0.1)  # north first
@@ -412,7 +414,7 @@ def test_coherence_and_backscatter_follow_maps():
 
 @pytest.mark.parametrize("shift", [0.0, 9.0, -30.0])
 def test_doppler_difference_costs_what_the_bands_do_not_share(shift):
-    dates = Date(DAY, doppler=-15.0), Date(DAY + 12, doppler=-15.0 + shift)
+    dates = Date(DAY, doppler=-15.0), Date(NEXT, doppler=-15.0 + shift)
     looks = views(*dates)
     a, b = still(Surface(FLAT), *dates)
     burst = looks[0].burst
@@ -454,7 +456,7 @@ def sinc_read(image, line, sample, taps=16, beta=9.0):
 
 def test_second_date_is_the_first_seen_from_elsewhere():
     looks = views(
-        Date(DAY), Date(DAY + 12, perpendicular_baseline=110.0, parallel_baseline=15.0, line_shift=1.6, doppler=-19.0)
+        Date(DAY), Date(NEXT, perpendicular_baseline=110.0, parallel_baseline=15.0, line_shift=1.6, doppler=-19.0)
     )
     window = Window(700, 790, 12_900, 13_150)
     stage = make_stage(looks[0], window, Surface(rough()))
@@ -478,7 +480,7 @@ def test_second_date_is_the_first_seen_from_elsewhere():
 
 
 def test_known_shift_is_the_offset():
-    here, there = views(Date(DAY), Date(DAY + 12, line_shift=0.3, sample_shift=0.7))
+    here, there = views(Date(DAY), Date(NEXT, line_shift=0.3, sample_shift=0.7))
     stage = make_stage(here, Window(700, 720, 13_000, 13_050), Surface(rough()))
     truth = list(render_stack(stage, [here, there], CLEAN, 0))[1].truth
     np.testing.assert_allclose(truth.line_offset, -0.3, atol=5e-4)  # lines; the start is kept to 1 µs
@@ -487,7 +489,7 @@ def test_known_shift_is_the_offset():
 
 
 def test_without_geometry_nothing_moves():
-    looks = views(Date(DAY), Date(DAY + 12, perpendicular_baseline=200.0, line_shift=5.0, doppler=-15.0))
+    looks = views(Date(DAY), Date(NEXT, perpendicular_baseline=200.0, line_shift=5.0, doppler=-15.0))
     stage = make_stage(looks[0], Window(700, 760, 13_000, 13_200), Surface(rough()))
     mix = replace(CLEAN, geometry=False)
     a, b = render_stack(stage, looks, mix, 2)
@@ -498,7 +500,7 @@ def test_without_geometry_nothing_moves():
 
 
 def test_baseline_decorrelation_is_a_choice():
-    dates = Date(DAY), Date(DAY + 12, perpendicular_baseline=500.0)
+    dates = Date(DAY), Date(NEXT, perpendicular_baseline=500.0)
     looks = views(*dates)
     stage = make_stage(looks[0], Window(650, 700, 12_800, 13_300), Surface(FLAT))
     measured = []
@@ -614,7 +616,7 @@ def _window_digest(path):
 def test_a_mine_across_two_bursts(tmp_path):
     track = replace(TRACK, line=1420.0, bursts=2)
     area = (LON - 0.004, LAT - 0.006, LON + 0.004, LAT + 0.006)
-    dates = (Date(DAY), Date(DAY + 12, perpendicular_baseline=50.0, line_shift=0.4))
+    dates = (Date(DAY), Date(NEXT, perpendicular_baseline=50.0, line_shift=0.4))
     made = write_scene(Scene(track, dates, Surface(rough()), area, ingredients=CLEAN_INT), tmp_path, 1)
     assert len({t.burst_id for t in made.truths}) == 2 and len(made.truths) == 4
     flight = fly(track, dates[0], ("IW2",), "VV")

@@ -27,6 +27,7 @@ from tests.chain import as_dem, compare, correlation, read, run_pair, square
 
 LAT, LON, HEIGHT = 50.9, 6.57, 300.0
 DAY = np.datetime64("2021-01-05")
+NEXT = DAY + np.timedelta64(12, "D")
 SWATHS = ("IW1", "IW2", "IW3")
 
 
@@ -43,7 +44,7 @@ def hills(request, tmp_path_factory):
     """True coherence 0.95, baseline 200 m over hills: the pair, and the same speckle generated without geometry."""
     folder = tmp_path_factory.mktemp(request.param)
     track = Track(LAT, LON, HEIGHT, "ascending", request.param)
-    dates = (Date(DAY), Date(DAY + 12, perpendicular_baseline=200.0))
+    dates = (Date(DAY), Date(NEXT, perpendicular_baseline=200.0))
     terrain = rough()
     scene = Scene(track, dates, Surface(terrain, 0.95), square(LAT, LON, 1_900.0), (request.param,), seed=4)
     made = write_scene(scene, folder / "pair", workers=1)
@@ -86,7 +87,7 @@ def test_no_fringe_is_left(hills):
 def test_a_known_shift_is_recovered_by_geometry(tmp_path):
     """A secondary whose raster begins 0.3 line and 0.7 sample later sees the same ground that much earlier in it."""
     terrain = rough()
-    dates = (Date(DAY), Date(DAY + 12, line_shift=0.3, sample_shift=0.7))
+    dates = (Date(DAY), Date(NEXT, line_shift=0.3, sample_shift=0.7))
     scene = Scene(Track(LAT, LON, HEIGHT, "ascending", "IW2"), dates, Surface(terrain, 0.9), square(LAT, LON, 800.0))
     made = write_scene(scene, tmp_path, workers=1)
     _, groups = run_pair(made.products, terrain, square(LAT, LON, 400.0), tmp_path)
@@ -120,7 +121,7 @@ def bands(request, tmp_path_factory):
     """Mean sample coherence of five bands of true coherence on the map, and the looks that the map states."""
     folder = tmp_path_factory.mktemp("bands")
     terrain = rough(roughness=30.0)
-    dates = (Date(DAY), Date(DAY + 12, perpendicular_baseline=40.0))
+    dates = (Date(DAY), Date(NEXT, perpendicular_baseline=40.0))
     area = square(LAT, LON, 2_600.0)
     mix = Ingredients(noise_power=0.0)
     track = Track(LAT, LON, HEIGHT, "descending", request.param)
@@ -168,7 +169,7 @@ def merged(request, tmp_path_factory):
     terrain = rough()
     scene = Scene(
         track,
-        (Date(DAY), Date(DAY + 12, perpendicular_baseline=-60.0, line_shift=1.4)),
+        (Date(DAY), Date(NEXT, perpendicular_baseline=-60.0, line_shift=1.4)),
         Surface(terrain, 0.8),
         square(LAT, LON, 1_900.0),
         swaths,
@@ -246,7 +247,7 @@ def test_an_area_that_the_products_do_not_see_is_named(tmp_path):
     terrain = rough(extent=3_000.0)
     scene = Scene(
         Track(LAT, LON, HEIGHT, "ascending", "IW2"),
-        (Date(DAY), Date(DAY + 12)),
+        (Date(DAY), Date(NEXT)),
         Surface(terrain),
         square(LAT, LON, 300.0),
     )

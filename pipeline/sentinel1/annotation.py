@@ -202,7 +202,7 @@ def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Bur
     )
     records = root.all("swathTiming/burstList/burst")
     times = np.array([r.time("azimuthTime") for r in records])
-    if np.any(np.diff(times) <= np.timedelta64(0)):
+    if np.any(np.diff(times) <= np.timedelta64(0, "ns")):
         raise BadProduct(f"{root.name}: expected bursts in time order, found {times.astype(str).tolist()}")
     middle = times + np.timedelta64(round(0.5 * (lines - 1) * interval * 1e9), "ns")
     identities = _identities(root, records, middle, manifest)
@@ -280,7 +280,7 @@ def _orbit(root: _Node) -> Orbit:
     if frames != {"Earth Fixed"}:
         raise BadProduct(f"{root.name}: expected orbit vectors in the frame 'Earth Fixed', found {sorted(frames)}")
     times = np.array([v.time("time") for v in vectors])
-    if len(times) < 4 or np.any(np.diff(times) <= np.timedelta64(0)):
+    if len(times) < 4 or np.any(np.diff(times) <= np.timedelta64(0, "ns")):
         raise BadProduct(f"{root.name}: expected at least 4 orbit vectors in time order, found {len(times)}")
     epoch = times[0].astype("datetime64[s]").astype("datetime64[ns]")
     return Orbit(

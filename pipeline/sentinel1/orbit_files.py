@@ -96,7 +96,7 @@ def parse_orbit_file(xml: bytes, name: str, instant: np.datetime64 | None = None
         times = tai - _tai_minus_utc(vectors, tai, instant)
     except ValueError as error:
         raise BadProduct(f"{name}: expected numbers and times in every orbit vector, found {error}") from error
-    if np.any(np.diff(times) <= np.timedelta64(0)) or not np.isfinite(values).all():
+    if np.any(np.diff(times) <= np.timedelta64(0, "ns")) or not np.isfinite(values).all():
         raise BadProduct(f"{name}: expected finite orbit vectors in time order, found others; download the file again")
     epoch = times[0].astype("datetime64[s]").astype("datetime64[ns]")
     return Orbit(epoch, (times - epoch).astype(np.int64) / 1e9, values[:, :3], values[:, 3:], source=name)
