@@ -22,6 +22,7 @@ import pystac
 import xarray as xr
 from numpy.typing import NDArray
 
+from pipeline.activity.area import ActiveArea
 from pipeline.cube import grid_of, open_cube, validate, write_cube
 from pipeline.errors import BadInput
 from pipeline.fingerprint import version_name
@@ -32,7 +33,7 @@ from pipeline.zarr_store import manifest_bytes, verify
 from .assets import Stored
 from .cog import layer_cog, rgba_cog
 from .colours import CLASS_COLOURS
-from .stac import COLLECTION_ID, ActiveArea, build_catalog, build_collection, build_item, item_path, rebase
+from .stac import COLLECTION_ID, build_catalog, build_collection, build_item, item_path, rebase
 
 COLLECTION_PATH = f"catalog/{COLLECTION_ID}/collection.json"
 CATALOG_PATH = "catalog/catalog.json"
@@ -124,10 +125,30 @@ def publish(
     year, key = int(cube.attrs["year"]), str(cube.attrs["fingerprint"])
     if cube.attrs["mine_id"] != mine.id:
         raise BadInput(f"the cube is of mine {cube.attrs['mine_id']!r}, instead of {mine.id!r}")
-    root, stem, place = open_store(root_url, **options), product_stem(mine.id, year, key), item_path(mine.id, year)
     document = already_published(root_url, mine.id, year, key, **options)
     if document is None:
-        document = _write_product(root, root_url, stem, mine, cube, area, pictures, options)
+        root, stem = open_store(root_url, **options), product_stem(mine.id, year, key)
+        _write_product(root, root_url, stem, mine, cube, area, pictures, options)
+    return show(root_url, mine.id, year, key, **options)
+
+
+def show(root_url: str | os.PathLike, mine_id: str, year: int, key: str, **options) -> pystac.Item:
+    """Have the catalog list a published version of a mine-year instead of the one it lists now.
+
+    Returns
+    -------
+    pystac.Item
+        As `publish` returns it.
+
+    Raises
+    ------
+    BadInput
+        No such version is published.
+    """
+    document = already_published(root_url, mine_id, year, key, **options)
+    root, stem, place = open_store(root_url, **options), product_stem(mine_id, year, key), item_path(mine_id, year)
+    if document is None:
+        raise BadInput(f"{root.url} holds no published {stem}; publish it first")
     document = rebase(document, stem + SUFFIXES["item"], place)
     root.write_bytes(place, _json(document))
     _list_item(root, document)
@@ -163,8 +184,8 @@ def open_item(item: pystac.Item | str | os.PathLike, **options) -> xr.Dataset:
     return open_cube(href, **options)
 
 
-def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea, pictures: Pictures, options) -> dict:
-    """Everything of a product version, in the order that leaves it unfinished until the last; returns its item."""
+def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea, pictures: Pictures, options) -> None:
+    """Everything of a product version, in the order that leaves it unfinished until the last."""
     store_path, item_place = stem + SUFFIXES["cube"], stem + SUFFIXES["item"]
     store_url = f"{os.fspath(root_url).rstrip('/')}/{store_path}"
     # What is there without a state document was left by a publisher that died.
@@ -184,7 +205,6 @@ def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea
     root.write_bytes(item_place, _json(item.to_dict(include_self_link=False, transform_hrefs=False)))
     state = {"state": "done", "fingerprint": key, "item": item_place}
     root.create_bytes(stem + SUFFIXES["state"], _json(state))  # where a rival was first, it wrote the same
-    return json.loads(root.read_bytes(item_place))
 
 
 def _pictures(cube: xr.Dataset, pictures: Pictures) -> dict[str, bytes]:

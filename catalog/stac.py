@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyproj
@@ -18,6 +17,7 @@ import shapely.geometry
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from pipeline.activity.area import ActiveArea
 from pipeline.cube import grid_of
 from pipeline.errors import BadInput
 from pipeline.model import Mine
@@ -67,15 +67,6 @@ PUBLICATIONS = (
         "citation": "Moon, J.; Seo, M.; Lee, H. EGU General Assembly 2020",
     },
 )
-
-
-@dataclass(frozen=True)
-class ActiveArea:
-    """Active area inside the mine polygon and its 95 % interval, m²; NaN where it can't be given."""
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
 
 
 def item_id(mine_id: str, year: int) -> str:
@@ -296,7 +287,7 @@ def _results(cube: xr.Dataset, area: ActiveArea) -> dict:
     ndai = cube["ndai"].values[inside & np.isfinite(cube["ndai"].values)]
     accepted = int(cube["accepted"].values.sum())
     return {
-        "pitpulse:active_area": _number(area.value, 1),
+        "pitpulse:active_area": _number(area.area, 1),
         "pitpulse:active_area_interval": [_number(area.low, 1), _number(area.high, 1)],
         "pitpulse:active_pixels": int(((cube["activity"].values == ACTIVE) & inside).sum()),
         "pitpulse:ndai_mean": _number(float(ndai.mean(dtype=np.float64)) if ndai.size else float("nan"), 4),

@@ -10,9 +10,9 @@ __version__ = "0.1.0"
 def _kernel_cache() -> None:
     """Give numba a cache folder of its own for this state of the sources.
 
-    Numba looks only at the file of a kernel to see whether its compiled code is stale, not at the files of the kernels that
-    it calls: an edited callee would go on running as it was. The folder's name is a checksum of all of them. Where no cache
-    can be written numba keeps its own rules.
+    Numba looks only at the file of a kernel to see whether its compiled code is stale, not at the files of the
+    kernels that it calls: an edited callee would go on running as it was. The folder's name is a checksum of all of
+    them. Where no cache can be written numba keeps its own rules.
     """
     if "NUMBA_CACHE_DIR" in os.environ:
         return

@@ -19,7 +19,10 @@ from .settings import Settings
 
 @dataclass(frozen=True, order=True)
 class Source:
-    """One burst of one granule as an input: ``revision`` is an etag or a checksum, ``orbit`` the orbit file's name."""
+    """One burst of one granule as an input: ``revision`` is an etag or a checksum, ``orbit`` the orbit file's name.
+
+    ``burst_id`` is empty for a whole granule, where mine, reference and DEM decide which of its bursts are read.
+    """
 
     burst_id: str
     granule: str
@@ -34,7 +37,7 @@ def fingerprint(
     dem: str,
     settings: Settings,
     *,
-    context: Iterable[int] = (),
+    context: Iterable[str] = (),
     force: str = "",
     version: str = __version__,
 ) -> str:
@@ -50,8 +53,9 @@ def fingerprint(
     dem : str
         Which elevation model, with its datum and epoch or checksum.
     settings : Settings
-    context : iterable of int
-        Years that decide together what is permanently incoherent: with others the classes may differ.
+    context : iterable of str
+        Fingerprints of the mine's other years, made without context: all years decide together what is permanently
+        incoherent, so with other data in one of them the classes of this one may differ.
     force : str
         Any word: a forced rerun has to have another key, or it would be skipped as published.
     version : str

@@ -17,13 +17,12 @@ from .activity.classify import classify, coherent_pairs, permanently_incoherent
 from .activity.composite import composite
 from .cube import grid_of
 from .model import Mine
-from .pictures import class_picture, composite_picture, ndai_picture, thumbnail
 from .settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """One complete year. ``pictures``: PNG bytes by name; ``rgba`` (y, x, 4) uint8 with ``rgba_years`` where three are there."""
+    """One complete year. ``pictures``: PNG bytes by name; ``rgba`` (y, x, 4) uint8 where three years are there."""
 
     cube: xr.Dataset
     area: ActiveArea
@@ -33,10 +32,29 @@ class Finished:
     rgba_years: tuple[int, ...] = ()
 
 
-class Publisher(Protocol):
-    """What the command passes in: publishes one finished year under a root and returns where its item is."""
+@dataclass(frozen=True)
+class Published:
+    """A year that is published: URLs of its item and cube, and its active area with the 95 % interval, m2."""
 
-    def __call__(self, mine: Mine, finished: Finished, root: str, options: dict) -> str: ...
+    item: str
+    cube: str
+    area: tuple[float, float, float]
+
+
+class Publisher(Protocol):
+    """What the command passes in: the catalog under a root. It travels to the workers, so it has to pickle."""
+
+    def published(self, mine: Mine, year: int, key: str, root: str, options: dict) -> bool:
+        """True where a product of this fingerprint is there, complete."""
+        ...
+
+    def show(self, mine: Mine, year: int, key: str, root: str, options: dict) -> Published:
+        """Have the catalog list a product that is published; says where it is."""
+        ...
+
+    def publish(self, mine: Mine, finished: Finished, root: str, options: dict) -> str:
+        """Publish one finished year; returns its item's URL."""
+        ...
 
 
 def permanent_mask(cubes: Sequence[xr.Dataset], minimum_pairs: int) -> np.ndarray:
@@ -60,6 +78,8 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
     list of Finished
         In the order given. A year has a composite where it and the two before it are there.
     """
+    from .pictures import class_picture, composite_picture, ndai_picture, thumbnail  # only workers need its half second
+
     grid = grid_of(cubes[0])
     areas = pixel_areas(grid)
     permanent = permanent_mask(cubes, settings.minimum_pairs)
@@ -74,7 +94,9 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
         if all(y in by_year for y in years):
             stack = np.stack([by_year[y]["ndai"].values for y in years])
             rgba = composite(stack, settings.composite_stretch, settings.composite_order)
-            pictures[f"{mine.id}-{years[0]}-{year}-composite.png"] = composite_picture(rgba, grid, mine, years, settings)
+            pictures[f"{mine.id}-{years[0]}-{year}-composite.png"] = composite_picture(
+                rgba, grid, mine, years, settings
+            )
         pictures[f"{mine.id}-{year}-ndai.png"] = ndai_picture(ndai, grid, mine, year, settings)
         pictures[f"{mine.id}-{year}-classes.png"] = class_picture(cube["activity"].values, grid, mine, year)
         small = thumbnail(ndai if rgba is None else rgba, settings)

@@ -1,6 +1,6 @@
 """The job: one mine, one track, one year, from products to a cube that lacks only what other years decide.
 
-    open the dates -> frame -> coherence of every pair -> stable points and rejection -> NDAI
+open the dates -> frame -> coherence of every pair -> stable points and rejection -> NDAI
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from shapely.geometry import shape
 
 from .activity.ndai import annual_ndai, annual_ndai_debiased
 from .activity.stable_points import StablePoints, select_stable_points
+from .archive import Granule
 from .cube import cube_attributes, template
 from .dem import Dem, read_dem
 from .errors import BadProduct, NoCoverage
@@ -40,32 +41,51 @@ class DemSource:
     datum: str | None = None
     geoid: str | None = None
     epoch: str = ""
+    revision: str = ""  # of the files' contents
 
     @property
     def name(self) -> str:
-        """For fingerprints and metadata."""
+        """For metadata."""
         return " ".join(url.rstrip("/").rsplit("/", 1)[-1] for url in self.urls) + f" ({self.datum or 'stated datum'})"
+
+    @property
+    def key(self) -> str:
+        """For fingerprints: the name and all that decides which heights come of it."""
+        return " | ".join((self.name, self.geoid or "", self.epoch, self.revision))
 
 
 @dataclass(frozen=True)
 class Job:
-    """One mine, track and year. ``dates``: per acquisition its product URLs, rising in time; the year's and those that its
+    """One mine, track and year. ``dates``: per acquisition its products, rising in time; the year's and those that its
     pairs begin with. ``reference`` is the acquisition whose radar grid all years of the stack share."""
 
     mine: Mine
     track: int
     year: int
-    dates: tuple[tuple[str, ...], ...] = field(repr=False)
-    reference: tuple[str, ...] = field(repr=False)
+    dates: tuple[tuple[Granule, ...], ...] = field(repr=False)
+    reference: tuple[Granule, ...] = field(repr=False)
     dem: DemSource
-    settings: Settings = Settings()
-    context: tuple[int, ...] = ()  # years that decide together what is permanently incoherent
+    settings: Settings = field(default_factory=Settings)
+    context: tuple[str, ...] = ()  # fingerprints of the other years, which the permanent mask depends on too
+    force: str = ""  # a forced rerun has a word of its own here
     storage_options: dict = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def key(self) -> str:
         """A readable name, unique within a run."""
         return f"{self.mine.id}-t{self.track:03d}-{self.year}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that the year's product depends on, known before anything but manifests was read.
+
+        The reference counts as a source. Being the first of its track, it can't be taken for another of them.
+        """
+        granules = {g for date in (*self.dates, self.reference) for g in date}
+        sources = [Source("", g.name, g.revision) for g in granules]
+        return fingerprint(
+            self.mine, self.year, sources, self.dem.key, self.settings, context=self.context, force=self.force
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +108,14 @@ def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None
     for product in products:
         if all(swath.measurement is None for swath in product.swaths):
             raise BadProduct(
-                f"{product.url}: expected measurements of {settings.polarization}, found only annotation; it is incomplete"
+                f"{product.url}: expected measurements of {settings.polarization}, found only annotation; "
+                f"it is incomplete"
             )
     return Acquisition(products)
 
 
 def read_heights(dem: DemSource, bounds, storage_options=None) -> Dem:
-    """Heights that must cover ``bounds`` (W, S, E, N in degrees), and what there is of the ground around that is used too."""
+    """Heights that must cover ``bounds`` (W, S, E, N in degrees), and what there is of the ground around."""
     west, south, east, north = bounds
     size = max(north - south, (east - west) % 360.0) * 111_200.0
     margin = DEM_MARGIN + DEM_TURN * size
@@ -138,12 +159,13 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
         clock = now
 
     options = {"storage_options": job.storage_options or None}
-    reference = open_acquisition(job.reference, settings, **options)
+    reference = open_acquisition([g.url for g in job.reference], settings, **options)
     frame = open_frame(job.mine, reference, job.dem, settings, **options)
     lap("frame")
     swaths = {b.reference.swath for b in frame.bursts}
     with ThreadPoolExecutor(4) as pool:
-        dates = list(pool.map(lambda urls: open_acquisition(urls, settings, swaths, **options), job.dates))
+        urls = [[granule.url for granule in date] for date in job.dates]
+        dates = list(pool.map(lambda date: open_acquisition(date, settings, swaths, **options), urls))
     _check_dates(job, frame, dates)
     pairs = find_pairs([date.time for date in dates], settings, job.year)
     if not pairs:
@@ -162,7 +184,7 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
         progress("coherence", k + 1, len(pairs))
     lap("coherence")
     used = [dates[k] for k in sorted({n for p in pairs for n in (p.reference, p.secondary)})]
-    cube = _cube(job, frame, dates, pairs, _sources(frame, used, settings))
+    cube = _cube(job, frame, dates, pairs, _granules(frame, used, settings))
     stable = _fill(cube, coherence, baselines, frame, job)
     lap("activity")
     window_bytes = 4 * sum(b.window.size for b in frame.bursts) * len(used)
@@ -180,17 +202,13 @@ def _check_dates(job: Job, frame: Frame, dates) -> None:
             )
 
 
-def _sources(frame: Frame, dates, settings: Settings) -> list[Source]:
-    out = []
-    for date in dates:
-        for burst in frame.bursts:
-            found = date.find(burst.reference.burst_id, settings.polarization)
-            if found:
-                out.append(Source(found[2].burst_id, found[0].granule, found[0].processor_version, found[2].orbit.source))
-    return out
+def _granules(frame: Frame, dates, settings: Settings) -> list[str]:
+    """Names of the products that samples are read from, each once."""
+    found = [date.find(burst.reference.burst_id, settings.polarization) for date in dates for burst in frame.bursts]
+    return list(dict.fromkeys(product.granule for product, _, _ in filter(None, found)))
 
 
-def _cube(job: Job, frame: Frame, dates, pairs, sources) -> xr.Dataset:
+def _cube(job: Job, frame: Frame, dates, pairs, granules) -> xr.Dataset:
     times = [np.array([dates[getattr(p, end)].time for p in pairs]) for end in ("reference", "secondary")]
     attributes = cube_attributes(
         job.mine,
@@ -198,12 +216,12 @@ def _cube(job: Job, frame: Frame, dates, pairs, sources) -> xr.Dataset:
         job.settings,
         track=job.track,
         equivalent_looks=frame.equivalent_looks,
-        source_granules=[s.granule for s in sources],
-        fingerprint=fingerprint(job.mine, job.year, sources, job.dem.name, job.settings, context=job.context),
+        source_granules=granules,
+        fingerprint=job.fingerprint,
         dem=job.dem.name,
         burst_ids=[b.reference.burst_id for b in frame.bursts],
-        reference_granule=[p.split("/")[-1] for p in job.reference],
-        platforms=[s.granule[:3] for s in sources],
+        reference_granule=[g.name for g in job.reference],
+        platforms=[name[:3] for name in granules],
         intensity_looks=round(frame.intensity_looks, 4),
         orbit_pass=frame.bursts[0].reference.orbit_pass,
     )

@@ -1,8 +1,8 @@
 """The values that travel through pitpulse: what an annotation says, where a mine is, what a pair is.
 
 All of them are frozen. Times are UTC ``numpy.datetime64[ns]``; ``Orbit.seconds`` turns them into the float seconds that
-kernels use. Distances in m, angles in rad, slant range times in s and two-way. Lines and samples are 0-based and count in
-the burst; a pixel's coordinate is its centre.
+kernels use. Distances in m, angles in rad, slant range times in s and two-way. Lines and samples are 0-based and
+count in the burst; a pixel's coordinate is its centre.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Orbit:
 class RangePolynomial:
     """A polynomial in two-way slant range time about its own origin: sum of coefficients[i] * (tau - t0)**i.
 
-    Doppler centroid (Hz) and azimuth FM rate (Hz/s) are given so, each record with its own ``t0``; using the swath's slant
-    range time instead leaves tens of Hz of residual centre frequency.
+    Doppler centroid (Hz) and azimuth FM rate (Hz/s) are given so, each record with its own ``t0``; using the swath's
+    slant range time instead leaves tens of Hz of residual centre frequency.
     """
 
     azimuth_time: np.datetime64
@@ -71,8 +71,9 @@ class RangePolynomial:
 class Burst:
     """All that an annotation says of one burst: timing, spectrum, steering, valid samples, orbit.
 
-    ``first_valid_sample`` and ``last_valid_sample`` (line,) int64 hold -1 on invalid lines; both ends are valid samples.
-    ``index`` is the 0-based place of the burst in its product and says nothing of where it is on Earth: ``burst_id`` does.
+    ``first_valid_sample`` and ``last_valid_sample`` (line,) int64 hold -1 on invalid lines; both ends are valid
+    samples. ``index`` is the 0-based place of the burst in its product and says nothing of where it is on Earth:
+    ``burst_id`` does.
     """
 
     burst_id: str  # "t088_185683_iw2"

@@ -1,23 +1,31 @@
 """Running jobs on Dask: one task per (mine, track, year), one that finishes and publishes per mine.
 
-Tasks exchange addresses and small facts, never arrays: a year's cube waits under ``work/`` of the root until its mine is
-finished, and is deleted then. A task that fails says why in its outcome; the others go on.
+Tasks exchange addresses and small facts, never arrays: a year's cube waits under ``work/`` of the root until its mine
+is finished, and is deleted then. A task that fails says why in its outcome; the others go on.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
+from multiprocessing import active_children
+from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from dask.distributed import Client, LocalCluster, as_completed, get_worker
 
 from .cube import open_cube, write_cube
-from .errors import PitpulseError
+from .errors import PitpulseError, Unavailable
 from .finish import Publisher, finish_years
 from .mine_year import Job, make_year
 from .storage import open_store
@@ -30,8 +38,9 @@ TOPIC = "pitpulse"
 class Outcome:
     """What became of one job.
 
-    ``state``: ``done``; ``invalid``: the data don't allow a product, ``reason`` says why; ``failed``: something broke,
-    ``reason`` holds the traceback. ``rejected``: (reference date, secondary date, reason, stable mean) per pair left out.
+    ``state``: ``done``; ``skipped``: the same was published before; ``invalid``: the data don't allow a product,
+    ``reason`` says why; ``failed``: something broke, ``reason`` holds the traceback. ``rejected``: (reference date,
+    secondary date, reason, stable mean) per pair left out. ``cube``: where the year's cube is, staged or published.
     """
 
     key: str
@@ -43,7 +52,7 @@ class Outcome:
     rejected: tuple[tuple[str, str, str, float], ...] = ()
     area: tuple[float, float, float] = (np.nan, np.nan, np.nan)  # m2: estimate, 95 % interval
     item: str = ""
-    staged: str = ""
+    cube: str = ""
     requests: int = 0
     bytes_read: int = 0
     window_bytes: int = 0
@@ -55,23 +64,111 @@ class Outcome:
 def dask_client(scheduler: str | None = None, jobs: int = 1) -> Iterator[Client]:
     """A client of the scheduler at an address, or of a local cluster that ends with it.
 
-    The local cluster has one worker process per core, at most one per job; the cores left over go to the kernels' threads.
+    Raises
+    ------
+    Unavailable
+        No scheduler answers at the address.
     """
     scheduler = scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if scheduler:
-        with Client(scheduler, timeout="30s") as client:
+        try:
+            client = Client(scheduler, timeout="10s")
+        except (OSError, ValueError) as error:
+            raise Unavailable(
+                f"no Dask scheduler answers at {scheduler} ({error}); check the address, or leave --scheduler and "
+                f"DASK_SCHEDULER_ADDRESS out for a local cluster"
+            ) from error
+        with client:
             yield client
         return
     cores = len(os.sched_getaffinity(0))
-    workers = max(1, min(cores, jobs))
-    threads = {"PITPULSE_THREADS": str(max(1, cores // workers))}
-    with (
-        LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, env=threads, silence_logs=40
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    workers = worker_count(cores, jobs)
+    with ExitStack() as stack:
+        with interrupts_held():
+            cluster = LocalCluster(
+                n_workers=0,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",  # any free port: None would insist on 8787, on every interface
+                env={"PITPULSE_THREADS": str(cores // workers)},
+                silence_logs=logging.CRITICAL,
+            )
+            client = Client(cluster)
+            stack.callback(_close, client, cluster)
+            _start_workers(cluster, workers)
+            client.wait_for_workers(workers, timeout=120)
         yield client
+
+
+def _start_workers(cluster: LocalCluster, number: int) -> None:
+    """Start worker processes that an interrupt doesn't reach.
+
+    A key press interrupts every process of the terminal, and each worker would say so at length; they end with the
+    cluster. Only an ignored signal stays so in a child, so for some hundredths of a second a press is lost.
+    """
+    ours, others = threading.current_thread() is threading.main_thread(), len(active_children())
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ours else None
+    try:
+        cluster.scale(number)
+        patience = time.monotonic() + 5.0
+        while len(active_children()) < others + number and time.monotonic() < patience:
+            time.sleep(0.005)
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
+def _close(client: Client, cluster: LocalCluster) -> None:
+    with interrupts_held():
+        client.close()
+        cluster.close()
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let an interrupt wait until the block is done: a cluster that is half started or half closed can't be closed."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+        yield
+        return
+    waiting = []
+    signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if waiting:
+        raise KeyboardInterrupt
+
+
+def worker_count(cores: int, jobs: int) -> int:
+    """Worker processes of a local cluster; the cores are shared out to them as threads of the kernels.
+
+    Of all counts the one whose rounds of jobs end first, where 30 % of a year's time stay however many threads it has
+    (measured on the demo's: 2.4 s with one thread, 1.6 s with two); the smaller where two are equal.
+    """
+    return min(range(1, max(1, min(cores, jobs)) + 1), key=lambda n: -(-jobs // n) * (0.3 + 0.7 / (cores // n)))
+
+
+def settle(job: Job, root: str, publisher: Publisher, force: bool = False) -> tuple[Job, bool]:
+    """The job as it is to be run, and whether its product is published already.
+
+    Forced reruns count up, so that each has a fingerprint of its own; what isn't forced finds the latest of them.
+    """
+    latest = job
+    for attempt in count():
+        candidate = replace(job, force=str(attempt) if attempt else "")
+        if not publisher.published(job.mine, job.year, candidate.fingerprint, root, job.storage_options):
+            return (candidate, False) if force or not attempt else (latest, True)
+        latest = candidate
+
+
+def skip(job: Job, root: str, publisher: Publisher) -> Outcome:
+    """The outcome of a job whose product is published, from that product; the catalog lists it again."""
+    found = publisher.show(job.mine, job.year, job.fingerprint, root, job.storage_options)
+    cube = open_cube(found.cube, **job.storage_options)
+    facts = {"item": found.item, "cube": found.cube, "area": found.area, **_pair_facts(cube)}
+    return Outcome(job.key, job.mine.id, job.year, "skipped", **facts)
 
 
 def run_jobs(
@@ -80,6 +177,7 @@ def run_jobs(
     publisher: Publisher,
     client: Client,
     progress: Callable[[str], None] = lambda _: None,
+    skipped: Sequence[Outcome] = (),
 ) -> list[Outcome]:
     """Run jobs and publish what they make.
 
@@ -88,11 +186,13 @@ def run_jobs(
     jobs : sequence of Job
     root : str
         URL of the published folder.
-    publisher : callable
-        See `finish.Publisher`; it runs on the workers.
+    publisher : Publisher
+        It runs on the workers.
     client : dask.distributed.Client
     progress : callable
         Called with a line of text when something was done.
+    skipped : sequence of Outcome
+        Of those jobs that are not to be run, from `skip`: their cubes count in what the other years' classes depend on.
 
     Returns
     -------
@@ -100,19 +200,45 @@ def run_jobs(
         In the order of the jobs.
     """
     client.subscribe_topic(TOPIC, lambda event: progress(event[1]))
+    found: dict[str, Outcome] = {outcome.key: outcome for outcome in skipped}
     mines: dict[tuple, list[Job]] = {}
     for job in jobs:
         mines.setdefault((job.mine.id, job.track), []).append(job)
     finishing = []
     for (mine, track), group in mines.items():
-        years = [client.submit(year_task, job, root, key=f"cube-{job.key}", pure=False) for job in group]
+        years = [
+            found.get(job.key) or client.submit(year_task, job, root, key=f"cube-{job.key}", pure=False)
+            for job in group
+        ]
         key = f"publish-{mine}-t{track:03d}"
         finishing.append(client.submit(finish_task, group, years, root, publisher, key=key, pure=False, priority=10))
-    found: dict[str, Outcome] = {}
     for future in as_completed(finishing):
         found.update({outcome.key: outcome for outcome in future.result()})
     client.unsubscribe_topic(TOPIC)
     return [found[job.key] for job in jobs]
+
+
+def staged_cube(job: Job, root: str) -> str:
+    """URL where a year's cube waits for the other years."""
+    return f"{root.rstrip('/')}/work/{job.key}-{job.fingerprint[:8]}.zarr"
+
+
+def clear_work(jobs: Sequence[Job], root: str) -> None:
+    """Remove what jobs have staged, finished or not, and the folder where nothing else is in it.
+
+    To be called when the workers are gone: what still runs goes on staging.
+    """
+    for job in jobs:
+        location = open_store(staged_cube(job, root), **job.storage_options)
+        if not location.is_local:
+            if location.exists():
+                location.fs.rm(location.path, recursive=True)
+            continue
+        path = Path(location.path)
+        for left in (path, *path.parent.glob(f".{path.name}.*")):
+            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):  # not empty, or not there
+            path.parent.rmdir()
 
 
 def say(text: str) -> None:
@@ -135,11 +261,12 @@ def year_task(job: Job, root: str) -> Outcome:
             last = now
             say(f"{job.key}: {stage} {done}/{total}")
 
+    say(f"{job.key}: geometry, {len(job.dates)} dates")
     try:
         year = make_year(job, progress)
         started = time.perf_counter()
         cube = year.cube
-        staged = f"{root.rstrip('/')}/work/{job.key}-{cube.attrs['fingerprint'][:8]}.zarr"
+        staged = staged_cube(job, root)
         write_cube(cube, staged, overwrite=True, **job.storage_options)
         seconds = {**year.seconds, "stage": time.perf_counter() - started}
     except PitpulseError as error:
@@ -147,44 +274,47 @@ def year_task(job: Job, root: str) -> Outcome:
         return replace(blank, state="invalid", reason=str(error))
     except Exception:
         return replace(blank, reason=traceback.format_exc())
-    accepted = cube["accepted"].values
-    dates = [np.datetime_as_string(cube[n].values, "D") for n in ("reference_time", "secondary_time")]
-    words, means = reason_words(cube["reason"].values), cube["stable_mean"].values
-    rejected = tuple(
-        (str(dates[0][k]), str(dates[1][k]), words[k], float(means[k])) for k in np.flatnonzero(~accepted)
-    )
     return replace(
         blank,
         state="done",
-        accepted=int(accepted.sum()),
-        rejected=rejected,
-        staged=staged,
+        cube=staged,
         requests=year.requests,
         bytes_read=year.bytes_read,
         window_bytes=year.window_bytes,
         seconds=seconds,
+        **_pair_facts(cube),
     )
+
+
+def _pair_facts(cube: xr.Dataset) -> dict:
+    """What an outcome says of a cube's pairs."""
+    accepted = cube["accepted"].values.astype(bool)
+    dates = [np.datetime_as_string(cube[n].values, "D") for n in ("reference_time", "secondary_time")]
+    words, means = reason_words(cube["reason"].values), cube["stable_mean"].values
+    left_out = np.flatnonzero(~accepted)
+    rejected = tuple((str(dates[0][k]), str(dates[1][k]), words[k], float(means[k])) for k in left_out)
+    return {"accepted": int(accepted.sum()), "rejected": rejected}
 
 
 def finish_task(jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, publisher: Publisher) -> list[Outcome]:
     """Classes, areas, pictures and items of a mine's years; runs on a worker."""
-    ready = [(job, o) for job, o in zip(jobs, outcomes, strict=True) if o.state == "done"]
-    if not ready:
+    ready = [(job, o) for job, o in zip(jobs, outcomes, strict=True) if o.state in ("done", "skipped")]
+    if not any(outcome.state == "done" for _, outcome in ready):
         return list(outcomes)
     started = time.perf_counter()
     options = ready[0][0].storage_options
     try:
-        cubes = [open_cube(outcome.staged, **options).load() for _, outcome in ready]
+        cubes = [open_cube(outcome.cube, **options).load() for _, outcome in ready]
+        say(f"{ready[0][0].mine.id}: classes and areas of {len(cubes)} year(s)")
         finished = finish_years(ready[0][0].mine, cubes, ready[0][0].settings)
         done = {}
         for (job, outcome), year in zip(sorted(ready, key=lambda r: r[0].year), finished, strict=True):
-            item = publisher(job.mine, year, root, options)
+            if outcome.state == "skipped":
+                continue
+            item = publisher.publish(job.mine, year, root, options)
             say(f"{job.key}: published {item}")
             area = (year.area.area, year.area.low, year.area.high)
             done[job.key] = replace(outcome, item=item, area=area, pictures=year.pictures)
-        for _, outcome in ready:
-            location = open_store(outcome.staged, **options)
-            location.fs.rm(location.path, recursive=True)
     except PitpulseError as error:
         return [replace(o, state="invalid", reason=str(error)) if o.state == "done" else o for o in outcomes]
     except Exception:
@@ -192,5 +322,5 @@ def finish_task(jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, pub
         return [replace(o, state="failed", reason=reason) if o.state == "done" else o for o in outcomes]
     share = (time.perf_counter() - started) / len(ready)
     return [
-        replace(done[o.key], staged="", seconds={**o.seconds, "publish": share}) if o.key in done else o for o in outcomes
+        replace(done[o.key], cube="", seconds={**o.seconds, "publish": share}) if o.key in done else o for o in outcomes
     ]

@@ -47,7 +47,7 @@ class Settings:
         rg, az = self.looks
         if rg < 1 or az < 1:
             raise BadInput(f"looks must be two positive numbers (range x azimuth), instead got {rg}x{az}")
-        if self.spacing <= 0:
+        if not 0 < self.spacing < float("inf"):
             raise BadInput(f"spacing must be positive (m), instead got {self.spacing}")
         for name, allowed in (
             ("pair_year", ("secondary", "reference")),

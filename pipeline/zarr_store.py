@@ -200,15 +200,19 @@ def read_store(url: str | os.PathLike, group: str | None = None, **options) -> x
         There is no complete Zarr store at ``url``.
     """
     location = open_store(url, **options)
-    target = location.path if location.is_local else os.fspath(url)
     try:
+        # a store and not a URL: zarr 3.4 has a memory: of its own, which is not fsspec's
+        target = (
+            location.path
+            if location.is_local
+            else zarr.storage.FsspecStore.from_url(os.fspath(url), storage_options=options, read_only=True)
+        )
         return xr.open_zarr(
             target,
             group=group,
             zarr_format=3,
             consolidated=True,
             chunks=None,
-            storage_options=None if location.is_local else options,
         )
     except (OSError, ValueError, KeyError) as error:
         raise Unavailable(

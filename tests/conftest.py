@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .tiny_scene import TinyScene, make_tiny_scene
+
 # the first example of a kernel compiles it, so examples have no deadline; the same examples every time
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("default")
@@ -19,3 +21,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real reference data not found at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_scene(tmp_path_factory) -> TinyScene:
+    """A small simulated mine on disk; tests only read it."""
+    return make_tiny_scene(tmp_path_factory.mktemp("tiny"))

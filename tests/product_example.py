@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from PIL import Image
 
 from catalog.publish import Pictures
-from catalog.stac import ActiveArea
+from pipeline.activity.area import ActiveArea
 from pipeline.cube import cube_attributes, template
 from pipeline.model import Mine
 from pipeline.settings import Settings
@@ -22,7 +22,7 @@ SITES = {
 }
 SHAPE = (40, 60)
 PAIRS = 9
-AREA = ActiveArea(120_000.0, 100_000.0, 150_000.0)
+AREA = ActiveArea(120_000.0, 100_000.0, 150_000.0, 200_000.0, 250_000.0, 300)
 
 
 def example_grid(site: str) -> GeoBox:

@@ -26,8 +26,10 @@ from catalog.publish import (
     product_stem,
     publish,
     rebuild_catalog,
+    show,
 )
-from catalog.stac import ActiveArea, build_collection, build_item, item_id, rebase, relative
+from catalog.stac import build_collection, build_item, item_id, rebase, relative
+from pipeline.activity.area import ActiveArea
 from pipeline.errors import BadInput, Unavailable
 from pipeline.variables import VARIABLES
 from pipeline.zarr_store import StoredObject, verify
@@ -232,7 +234,7 @@ def test_relative_and_rebase():
 def test_missing_facts_are_null_and_not_nan():
     cube = example_cube()
     cube["ndai"].values[:] = np.nan
-    unknown = ActiveArea(float("nan"))
+    unknown = ActiveArea(*[float("nan")] * 5, 0)
     item = build_item(MINE, cube, unknown, [Stored("ndai", "a.tif", 3, "00")], path="catalog/k/i.json", version="1-a")
     properties = item.properties
     assert properties["pitpulse:active_area"] is None and properties["pitpulse:ndai_mean"] is None
@@ -319,9 +321,8 @@ def test_publishing_twice_changes_nothing(tmp_path):
     first = published(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.zarr/**/*")}
     contents = files(tmp_path)
-    again = publish(
-        MINE, example_cube(), ActiveArea(9.0), Pictures(), tmp_path
-    )  # other facts, same fingerprint: skipped
+    other = dataclasses.replace(AREA, area=9.0)
+    again = publish(MINE, example_cube(), other, Pictures(), tmp_path)  # other facts, same fingerprint: skipped
     assert again.to_dict() == first.to_dict()
     assert files(tmp_path) == contents
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.zarr/**/*")} == before
@@ -349,6 +350,17 @@ def test_a_new_version_stands_beside_the_old_and_points_at_it(tmp_path):
     assert open_item(item).attrs["fingerprint"] == "cd" * 32
     collection = json.loads((tmp_path / "catalog/mine-activity/collection.json").read_text())
     assert len([link for link in collection["links"] if link["rel"] == "item"]) == 1
+
+
+def test_an_older_version_can_be_shown_again(tmp_path):
+    first = published(tmp_path)
+    published(tmp_path, fingerprint="cd" * 32)
+    again = show(tmp_path, "sishen", 2021, "ab" * 32)
+    assert again.to_dict() == first.to_dict()
+    listed = json.loads((tmp_path / "catalog/mine-activity/sishen-2021.json").read_text())
+    assert listed["properties"]["pitpulse:fingerprint"] == "ab" * 32
+    with pytest.raises(BadInput, match=r"holds no published products/sishen/2021/v.*-efefefef; publish it first"):
+        show(tmp_path, "sishen", 2021, "ef" * 32)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "cube", "all but the state"])

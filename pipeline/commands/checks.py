@@ -2,6 +2,8 @@
 
 from ..errors import BadInput
 
+WIDEST = 5.0  # degrees: more than a product covers, and a map that memory still holds
+
 
 def check_point(latitude: float, longitude: float) -> None:
     """Refuse what can't be a latitude and a longitude in degrees."""
@@ -19,3 +21,9 @@ def check_bbox(bbox: tuple[float, float, float, float]) -> None:
     check_point(north, east)
     if not south < north:
         raise BadInput(f"--bbox must be W,S,E,N with S < N, instead got S {south:g} and N {north:g}")
+    width = (east - west) % 360.0  # W > E is right across 180 degrees only
+    if not (0.0 < width <= WIDEST and north - south <= WIDEST):
+        raise BadInput(
+            f"--bbox must be W,S,E,N with W < E and sides of at most {WIDEST:g} degrees, instead got {width:g} "
+            f"degrees from W {west:g} to E {east:g} and {north - south:g} from S to N"
+        )

@@ -56,6 +56,12 @@ def pair_coherence(
     reference, secondary = (open_acquisition((url,), settings) for url in (request.reference, request.secondary))
     if reference.time == secondary.time:
         raise BadInput(f"reference and secondary must be two dates, instead both start at {reference.time}")
+    tracks = [date.products[0].track for date in (reference, secondary)]
+    if tracks[0] != tracks[1]:
+        raise BadInput(
+            f"reference and secondary must be of one track, instead {reference.products[0].granule} is of track "
+            f"{tracks[0]} and {secondary.products[0].granule} of track {tracks[1]}"
+        )
     grid = utm_grid(request.bbox, request.spacing)
     dem = read_heights(request.dem, request.bbox)
     progress("geometry")
@@ -81,8 +87,8 @@ def pair_coherence(
             groups[f"radar/{key}"] = radar_group(frame, burst, first[key], second[key])
     if not second:
         raise NoCoverage(
-            f"{secondary.products[0].granule} shares no burst over the area with {reference.products[0].granule}; expected "
-            f"{', '.join(b.reference.burst_id for b in frame.bursts)} in both: are they of one track?"
+            f"{secondary.products[0].granule} shares no burst over the area with {reference.products[0].granule}; "
+            f"expected {', '.join(b.reference.burst_id for b in frame.bursts)} in both: are they of one track?"
         )
     coherence = map_coherence(frame, first, second, settings.looks, reader.threads)
     if not np.isfinite(coherence).any():
@@ -122,7 +128,11 @@ def radar_group(frame: Frame, burst, first: Coregistered, second: Coregistered) 
                 second.samples,
                 {"long_name": "samples of the secondary date, coregistered, geometric phase removed"},
             ),
-            "line_offset": (dims, second.line_offset, {"long_name": "line of the secondary minus line of the reference"}),
+            "line_offset": (
+                dims,
+                second.line_offset,
+                {"long_name": "line of the secondary minus line of the reference"},
+            ),
             "sample_offset": (
                 dims,
                 second.sample_offset,
@@ -130,8 +140,16 @@ def radar_group(frame: Frame, burst, first: Coregistered, second: Coregistered) 
             ),
         },
         coords={
-            "line": ("line", np.arange(w.line_start, w.line_stop), {"long_name": "line of the reference burst, from 0"}),
-            "sample": ("sample", np.arange(w.sample_start, w.sample_stop), {"long_name": "sample of the burst, from 0"}),
+            "line": (
+                "line",
+                np.arange(w.line_start, w.line_stop),
+                {"long_name": "line of the reference burst, from 0"},
+            ),
+            "sample": (
+                "sample",
+                np.arange(w.sample_start, w.sample_stop),
+                {"long_name": "sample of the burst, from 0"},
+            ),
         },
         attrs={
             "burst_id": burst.reference.burst_id,
@@ -156,7 +174,10 @@ def coherence(
     write_map(dataset, out, groups=groups, overwrite=overwrite)
     values = dataset["coherence"].values
     attributes = dataset.attrs
-    say(f"pair       {attributes['reference_time'][:10]} / {attributes['secondary_time'][:10]}, track {attributes['track']}")
+    say(
+        f"pair       {attributes['reference_time'][:10]} / {attributes['secondary_time'][:10]}, "
+        f"track {attributes['track']}"
+    )
     say(f"baseline   {attributes['perpendicular_baseline']:.1f} m perpendicular")
     say(f"coherence  mean {np.nanmean(values):.3f} over {np.isfinite(values).sum()} of {values.size} pixels")
     say(f"looks      {attributes['looks']}, {attributes['equivalent_looks']:.2f} equivalent")

@@ -1,44 +1,101 @@
-"""``pitpulse demo`` and ``pitpulse simulate``: the demo mine on disk, the main job on it, and the comparison with truth."""
+"""``pitpulse demo`` and ``pitpulse simulate``: the demo mine, the main job on it, and the comparison with truth."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..cube import grid_of, open_cube
-from ..errors import BadInput
+from ..errors import AlreadyExists, BadInput, Unavailable
 from ..grid import inside
-from ..mine_year import DemSource
-from ..run import Outcome
-from ..simulate.demo import demo_scene, write_demo
+from ..simulate.demo import Demo, demo_scene, write_demo
 from ..variables import ACTIVE
-from .run import RunRequest, execute, summary
+
+if TYPE_CHECKING:
+    from ..run import Outcome
+
+SCENE = ("slc", "dem.tif", "mine.geojson", "truth.json")  # what `simulate` writes
+RESULTS = ("products", "catalog", "pictures")  # what `run` writes
 
 
-def simulate(out: str, say: Callable[[str], None], progress: Callable[[str], None], **scene) -> int:
-    """Write the demo mine's products."""
+def simulate(out: str, overwrite: bool, say: Callable[[str], None], progress: Callable[[str], None], **scene) -> int:
+    """Write the demo mine's products: all of them or, where it is interrupted, none.
+
+    Raises
+    ------
+    AlreadyExists
+        An earlier scene is at ``out`` and ``overwrite`` is false.
+    """
     if "://" in out:
         raise BadInput(f"simulated products are written to a local folder, instead got {out}")
     if scene.get("dates_a_year", 14) < 6:
         raise BadInput(f"--dates must be at least 6, instead got {scene['dates_a_year']}")
+    there = [name for name in SCENE if Path(out, name).exists()]
+    if there and not overwrite:
+        raise AlreadyExists(
+            f"{out} holds {there[0]} already; choose another folder, or --overwrite to replace the scene"
+        )
     started = time.perf_counter()
     demo = demo_scene(**scene)
     progress(f"simulating {len(demo.scene.dates)} dates")
-    made = write_demo(demo, out)
-    say(f"{len(made.products)} products in {out}/slc, with dem.tif, mine.geojson, truth.json")
+    try:
+        made = _write_scene(demo, Path(out), progress)
+    except OSError as error:
+        raise Unavailable(f"can't write {out}: {error.strerror or error}; check the folder and the disk") from error
+    say(f"{made} products in {out}/slc, with dem.tif, mine.geojson, truth.json")
     say(f"{time.perf_counter() - started:.1f} s; next: pitpulse run --archive {out}/slc --mine {out}/mine.geojson "
         f"--dem {out}/dem.tif --dem-datum ellipsoid --years 2021-2023 --out products")  # fmt: skip
     return 0
 
 
+def _write_scene(demo: Demo, out: Path, progress: Callable[[str], None]) -> int:
+    """Write beside the place under a hidden name, then move; returns the number of products."""
+    fresh = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=out, prefix=".scene.", suffix=".part"))
+    try:
+        made = write_demo(demo, staging, progress=progress)
+        _remove(out, SCENE)
+        for name in SCENE:
+            (staging / name).rename(out / name)
+        fresh = False
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if fresh:
+            with suppress(OSError):  # it holds something
+                out.rmdir()
+    return len(made.products)
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: Callable[[str], None]) -> int:
-    """Simulate, run, compare; 0 only where the result agrees with the truth."""
+    """Simulate, run, compare; 0 only where the result agrees with the truth.
+
+    An earlier demo at ``out`` is removed first, so that what is compared was made now.
+    """
+    from ..mine_year import DemSource
+    from .run import RunRequest, execute, summary
+
     scene = f"{out}/scene"
-    simulate(scene, progress, progress)
+    if Path(scene, "truth.json").exists():
+        _remove(Path(out), RESULTS)
+    simulate(scene, True, progress, progress)
     years = (2021, 2022, 2023)
     request = RunRequest(
         archive=f"{scene}/slc",
@@ -62,7 +119,7 @@ def compare(outcomes: list[Outcome], truth: dict) -> list[tuple[bool, str]]:
     """(agrees, sentence) for every claim that the simulated truth allows to check."""
     out = []
     for outcome in outcomes:
-        if outcome.state != "done":
+        if not outcome.item:
             out.append((False, f"{outcome.year}: no product"))
             continue
         cube = open_cube(_cube_of(outcome))

@@ -87,7 +87,9 @@ def info(url: str, point, polarization: str | None, as_json: bool, say: Callable
         f"{product.platform}, track {product.track} {product.orbit_pass}, orbit {product.absolute_orbit}, "
         f"processor {product.processor_version or 'not stated'}"
     )
-    say(f"{'burst_id':<18} {'index':>5} {'pol':>3}  azimuth time of line 0 (UTC)      longitude, latitude of its middle")
+    say(
+        f"{'burst_id':<18} {'index':>5} {'pol':>3}  azimuth time of line 0 (UTC)      longitude, latitude of its middle"
+    )
     for burst in product.bursts:
         lon, lat = np.mean(burst.footprint[:-1], axis=0) if burst.footprint else (np.nan, np.nan)
         say(

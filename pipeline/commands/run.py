@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
+import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
+import shapely
+import shapely.geometry
 
-from ..archive import Granule, list_granules, passes
+from ..archive import Granule, file_revision, list_granules, passes
 from ..errors import BadInput, NoCoverage
-from ..finish import Finished
+from ..finish import Finished, Published
 from ..mine_year import DemSource, Job
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
-from ..run import Outcome, dask_client, run_jobs
+from ..run import Outcome, clear_work, dask_client, run_jobs, settle, skip
 from ..settings import Settings
-from ..storage import open_store
+from ..storage import Location, open_store
+
+GOOD = ("done", "skipped")
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run; ``mine`` is the URL of a GeoJSON."""
+    """What to run; ``mine`` is the URL of a GeoJSON. ``force``: again, even where the same is published."""
 
     archive: str
     mine: str
@@ -33,8 +41,9 @@ class RunRequest:
     years: tuple[int, ...]
     out: str
     track: int | None = None
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     scheduler: str | None = None
+    force: bool = False
 
 
 def parse_years(text: str) -> tuple[int, ...]:
@@ -59,16 +68,27 @@ def parse_settings(assignments: Sequence[str], **known) -> Settings:
         except json.JSONDecodeError:
             value = text
         default = fields[name].default
-        number = isinstance(default, int | float)
-        if number != (isinstance(value, int | float) and not isinstance(value, bool)) or (
-            isinstance(default, tuple) != isinstance(value, list)
-        ):
+        if not _is_like(value, default):
             raise BadInput(f"--set {name}: expected a value like {json.dumps(default)}, instead got {text!r}")
-        values[name] = tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(value, list) else value
+        values[name] = (
+            tuple(tuple(v) if isinstance(v, list) else v for v in value) if isinstance(value, list) else value
+        )
     try:
         return Settings(**values)
     except (TypeError, ValueError) as error:
         raise BadInput(f"--set: {error}") from error
+
+
+def _is_like(value, default) -> bool:
+    """True where a value from JSON can stand for a setting: of its kind, finite, a list where it is one."""
+    if isinstance(default, tuple):
+        free = isinstance(default[0], tuple)  # as many intervals as wanted, but a pair of numbers stays one
+        same = isinstance(value, list) and (len(value) > 0 if free else len(value) == len(default))
+        return same and all(_is_like(v, default[0]) for v in value)
+    if isinstance(default, str):
+        return isinstance(value, str)
+    kinds = int if isinstance(default, int) else int | float
+    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_mine(url: str) -> Mine:
@@ -78,26 +98,40 @@ def read_mine(url: str) -> Mine:
         document = json.loads(location.read_bytes())
     except ValueError as error:
         raise BadInput(f"{url}: expected GeoJSON, found something else ({error})") from error
-    features = document.get("features", [document]) if isinstance(document, dict) else []
-    if len(features) != 1 or (features[0].get("geometry") or {}).get("type") not in ("Polygon", "MultiPolygon"):
-        raise BadInput(f"{url}: expected one Feature with a Polygon or MultiPolygon in lon/lat, found {len(features)} features")
+    features = document.get("features", [document]) if isinstance(document, dict) else None
+    if not isinstance(features, list) or len(features) != 1 or not isinstance(features[0], dict):
+        found = f"{len(features)} features" if isinstance(features, list) else type(features or document).__name__
+        raise BadInput(f"{url}: expected one Feature with a Polygon or MultiPolygon in lon/lat, found {found}")
     feature = features[0]
+    _check_polygon(url, feature.get("geometry"))
     facts = feature.get("properties") or {}
+    if not isinstance(facts, dict):
+        raise BadInput(f"{url}: expected properties as an object with id, name, country, commodity, found {facts!r}")
     name = str(facts.get("name") or facts.get("id") or location.name.rsplit(".", 1)[0])
     identity = re.sub(r"[^a-z0-9]+", "-", str(facts.get("id") or name).lower()).strip("-")
     if not identity:
         raise BadInput(f"{url}: expected a property id or name with letters or digits, found {facts!r}")
-    corners = np.array(_positions(feature["geometry"]["coordinates"]))
-    if corners.size == 0 or np.abs(corners[:, 1]).max() > 90.0 or np.abs(corners[:, 0]).max() > 360.0:
-        raise BadInput(f"{url}: expected longitude, latitude in degrees; are they swapped, or in a projection?")
     return Mine(identity, name, feature["geometry"], str(facts.get("country") or ""), str(facts.get("commodity") or ""))
 
 
-def _positions(coordinates):
-    """All [lon, lat] of nested GeoJSON coordinates."""
-    if coordinates and isinstance(coordinates[0], int | float):
-        return [coordinates[:2]]
-    return [position for part in coordinates for position in _positions(part)]
+def _check_polygon(url: str, geometry) -> None:
+    """Refuse what isn't a proper polygon in degrees."""
+    kind = geometry.get("type") if isinstance(geometry, dict) else geometry
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise BadInput(f"{url}: expected a Feature with a Polygon or MultiPolygon in lon/lat, found {kind!r}")
+    try:
+        polygon = shapely.geometry.shape(geometry)
+    except (ValueError, TypeError, LookupError, AttributeError, shapely.errors.ShapelyError) as error:
+        raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({error})") from error
+    if polygon.is_empty:
+        raise BadInput(f"{url}: expected the coordinates of a {kind}, found none")
+    west, south, east, north = polygon.bounds
+    if not (-90.0 <= south <= north <= 90.0 and -360.0 <= west <= east <= 360.0):
+        raise BadInput(f"{url}: expected longitude, latitude in degrees; are they swapped, or in a projection?")
+    if not polygon.is_valid:
+        raise BadInput(
+            f"{url}: expected a {kind} that doesn't cross itself, found: {shapely.is_valid_reason(polygon)}; repair it"
+        )
 
 
 def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> list[Job]:
@@ -108,56 +142,116 @@ def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> l
     tracks = passes(granules)
     track = request.track if request.track is not None else max(tracks, key=lambda t: (len(tracks[t]), -t))
     if track not in tracks:
-        raise NoCoverage(f"{request.archive}: no product of track {track}; found tracks {', '.join(map(str, sorted(tracks)))}")
+        raise NoCoverage(
+            f"{request.archive}: no product of track {track}; found tracks {', '.join(map(str, sorted(tracks)))}"
+        )
     dates = tracks[track]
     times = [date[0].start for date in dates]
-    jobs = []
+    jobs, paired = [], set()
     for year in request.years:
         needed = dates_of(find_pairs(times, request.settings, year))
-        if not needed:  # the job itself says so: the other years go on
+        if needed:
+            paired.add(year)
+        else:  # the job itself says so: the other years go on
             needed = [k for k, t in enumerate(times) if int(str(t)[:4]) == year] or [0]
-        urls = tuple(tuple(granule.url for granule in dates[k]) for k in needed)
-        reference = tuple(granule.url for granule in dates[0])
-        jobs.append(Job(mine, track, year, urls, reference, request.dem, request.settings, request.years))
-    return jobs
+        acquisitions = tuple(dates[k] for k in needed)
+        jobs.append(Job(mine, track, year, acquisitions, dates[0], request.dem, request.settings))
+    alone = {job.year: job.fingerprint for job in jobs if job.year in paired}
+    return [
+        replace(job, context=tuple(key for year, key in alone.items() if year != job.year))
+        if job.year in paired
+        else job
+        for job in jobs
+    ]
 
 
-def publish_finished(mine: Mine, finished: Finished, root: str, options: dict) -> str:
-    """The publisher that the runner calls on its workers; returns the item's address."""
-    from catalog.publish import Pictures, publish
-    from catalog.stac import ActiveArea
+class CatalogPublisher:
+    """The catalog for the runner, which knows it as a `finish.Publisher`."""
 
-    area = ActiveArea(finished.area.area, finished.area.low, finished.area.high)
-    pictures = Pictures(finished.thumbnail, finished.rgba, finished.rgba_years)
-    return publish(mine, finished.cube, area, pictures, root, **options).get_self_href()
+    def published(self, mine: Mine, year: int, key: str, root: str, options: dict) -> bool:
+        """See `finish.Publisher`."""
+        from catalog.publish import already_published
+
+        return already_published(root, mine.id, year, key, **options) is not None
+
+    def show(self, mine: Mine, year: int, key: str, root: str, options: dict) -> Published:
+        """See `finish.Publisher`."""
+        from catalog.publish import show
+
+        item = show(root, mine.id, year, key, **options)
+        values = (item.properties["pitpulse:active_area"], *item.properties["pitpulse:active_area_interval"])
+        area = tuple(np.nan if v is None else v for v in values)
+        return Published(item.get_self_href(), item.assets["cube"].get_absolute_href(), area)
+
+    def publish(self, mine: Mine, finished: Finished, root: str, options: dict) -> str:
+        """See `finish.Publisher`."""
+        from catalog.publish import Pictures, publish
+
+        pictures = Pictures(finished.thumbnail, finished.rgba, finished.rgba_years)
+        return publish(mine, finished.cube, finished.area, pictures, root, **options).get_self_href()
 
 
 def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[Outcome], float]:
-    """Plan, run and publish; the outcomes and the seconds it took. Pictures are written under ``pictures/`` of the root."""
+    """Plan, run and publish; the outcomes and the seconds it took. Pictures go under ``pictures/`` of the root."""
     started = time.perf_counter()
     mine = read_mine(request.mine)
-    _check_writable(request.out)
-    jobs = plan_jobs(request, mine, list_granules(request.archive))
-    progress(f"{mine.name}: {len(jobs)} year(s) on track {jobs[0].track}, {sum(len(j.dates) for j in jobs)} dates to read")
-    with dask_client(request.scheduler, len(jobs)) as client:
-        outcomes = run_jobs(jobs, request.out, publish_finished, client, progress)
-    root = open_store(request.out)
-    for outcome in outcomes:
-        for name, data in outcome.pictures.items():
-            root.write_bytes(f"pictures/{name}", data)
-    if any(o.item for o in outcomes):
-        from catalog.publish import rebuild_catalog
+    granules = list_granules(request.archive)
+    dem = replace(request.dem, revision=" ".join(file_revision(url) for url in request.dem.urls))
+    publisher = CatalogPublisher()
+    with _writable(request.out) as root:
+        settled = [
+            settle(job, request.out, publisher, request.force)
+            for job in plan_jobs(replace(request, dem=dem), mine, granules)
+        ]
+        jobs = [job for job, _ in settled]
+        outcomes = [skip(job, request.out, publisher) for job, done in settled if done]
+        dates = sum(len(job.dates) for job, done in settled if not done)
+        progress(
+            f"{mine.name}: {len(jobs)} year(s) on track {jobs[0].track}, {len(outcomes)} published already, "
+            f"{dates} dates to read"
+        )
+        if dates:
+            try:
+                with dask_client(request.scheduler, len(jobs) - len(outcomes)) as client:
+                    outcomes = run_jobs(jobs, request.out, publisher, client, progress, outcomes)
+            finally:
+                clear_work(jobs, request.out)
+                _clear_parts(jobs, root)
+        for outcome in outcomes:
+            for name, data in outcome.pictures.items():
+                root.write_bytes(f"pictures/{name}", data)
+        if any(o.item for o in outcomes):
+            from catalog.publish import rebuild_catalog
 
-        rebuild_catalog(request.out)
+            rebuild_catalog(request.out)
     return outcomes, time.perf_counter() - started
 
 
-def _check_writable(out: str) -> None:
-    """Fail before the work rather than after it."""
+def _clear_parts(jobs: Sequence[Job], root: Location) -> None:
+    """Remove what a publisher that was killed left under hidden names; what it had finished stays."""
+    from catalog.publish import product_stem
+
+    if not root.is_local:
+        return
+    for job in jobs:
+        stem = Path(root.path, product_stem(job.mine.id, job.year, job.fingerprint))
+        for left in stem.parent.glob(f".{stem.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _writable(out: str) -> Iterator[Location]:
+    """The root, found writable before the work rather than after it; a local folder that stays empty is removed."""
     root = open_store(out)
-    name = f"work/.write-test-{os.getpid()}"
+    name = f".write-test-{os.getpid()}"
     root.write_bytes(name, b"")
     root.fs.rm(f"{root.path}/{name}")
+    try:
+        yield root
+    finally:
+        if root.is_local:
+            with suppress(OSError):  # it holds something
+                os.rmdir(root.path)
 
 
 def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str], None]) -> int:
@@ -165,27 +259,30 @@ def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str
     outcomes, seconds = execute(request, progress)
     for line in summary(outcomes, request.out, seconds):
         say(line)
-    return 0 if all(o.state == "done" for o in outcomes) else 1
+    return 0 if all(o.state in GOOD for o in outcomes) else 1
 
 
 def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
     """What a person wants to know at the end."""
     lines = []
     for o in outcomes:
-        if o.state != "done":
+        if o.state not in GOOD:
             lines.append(f"{o.mine} {o.year}: {o.state}: {o.reason.strip()}")
             continue
         area, low, high = (v / 1e6 for v in o.area)
         lines.append(
             f"{o.mine} {o.year}: active {area:.2f} km² (95 %: {low:.2f}-{high:.2f}); "
             f"pairs {o.accepted} accepted, {len(o.rejected)} rejected"
+            + ("; skipped, the same is published (--force makes it again)" if o.state == "skipped" else "")
         )
         lines += [f"  rejected {a} / {b}: {why} (stable mean {mean:.2f})" for a, b, why, mean in o.rejected]
         lines.append(f"  item {o.item}")
     read, window = sum(o.bytes_read for o in outcomes), sum(o.window_bytes for o in outcomes)
     ratio = f" ({read / window:.2f} x the windows)" if window else ""
-    lines.append(f"read {read / 1e6:.1f} MB{ratio} in {sum(o.requests for o in outcomes)} requests; {seconds:.1f} s in all")
-    if any(o.state == "done" for o in outcomes):
+    lines.append(
+        f"read {read / 1e6:.1f} MB{ratio} in {sum(o.requests for o in outcomes)} requests; {seconds:.1f} s in all"
+    )
+    if any(o.state in GOOD for o in outcomes):
         lines.append(f"catalog {out.rstrip('/')}/catalog/catalog.json")
         lines.append(f"pictures {out.rstrip('/')}/pictures/")
     return lines

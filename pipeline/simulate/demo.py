@@ -7,6 +7,7 @@ the eastern pit and the northern dump. Bare, stable ground elsewhere in the mine
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -172,7 +173,9 @@ def demo_scene(
     return Demo(scene, mine, {y: {n: o.polygon() for n, o in parts.items()} for y, parts in WORK.items()})
 
 
-def write_demo(demo: Demo, folder: Path | str, workers: int = 2) -> Simulated:
+def write_demo(
+    demo: Demo, folder: Path | str, workers: int = 2, progress: Callable[[str], None] = lambda _: None
+) -> Simulated:
     """The demo on disk: ``slc/*.SAFE``, ``dem.tif`` (ellipsoidal heights), ``mine.geojson`` and ``truth.json``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,4 +191,4 @@ def write_demo(demo: Demo, folder: Path | str, workers: int = 2) -> Simulated:
         "activity": {str(year): parts for year, parts in demo.activity.items()},
     }
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
-    return write_scene(demo.scene, folder / "slc", workers, keep_truth=False)
+    return write_scene(demo.scene, folder / "slc", workers, keep_truth=False, progress=progress)

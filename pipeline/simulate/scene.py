@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -96,7 +96,13 @@ def area_window(view: View, surface: Surface, area: tuple[float, float, float, f
     )
 
 
-def write_scene(scene: Scene, folder: Path | str, workers: int = 2, keep_truth: bool = True) -> Simulated:
+def write_scene(
+    scene: Scene,
+    folder: Path | str,
+    workers: int = 2,
+    keep_truth: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Simulated:
     """Write every date of a scene as a SAFE product under ``folder``.
 
     Parameters
@@ -108,6 +114,8 @@ def write_scene(scene: Scene, folder: Path | str, workers: int = 2, keep_truth: 
         Dates rendered at a time.
     keep_truth : bool
         Hold the truth's arrays in the result; many dates of a large window need the memory.
+    progress : callable
+        Called with a line of text when a date of a burst is written.
 
     Returns
     -------
@@ -133,7 +141,10 @@ def write_scene(scene: Scene, folder: Path | str, workers: int = 2, keep_truth: 
             lines = (views[scene.reference].burst.start - first.start) / first.azimuth_time_interval
             for polarization in scene.polarizations:
                 files = [m[swath, polarization] for _, m in made]
-                truths += _render(scene, views, window, files, (polarization, round(lines), workers))
+                name = f"{swath} burst {burst} {polarization}"
+                for truth in _render(scene, views, window, files, (polarization, round(lines), workers)):
+                    truths.append(truth)
+                    progress(f"{name}: {np.datetime_as_string(truth.date, 'D')} written")
     if not truths:
         raise NoCoverage(
             f"no burst of {', '.join(scene.swaths)} sees the area {scene.area}; move it or the track's point"
