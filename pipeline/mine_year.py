@@ -170,9 +170,7 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
     pairs = find_pairs([date.time for date in dates], settings, job.year)
     if not pairs:
         spans = " or ".join(f"{a}-{b}" for a, b in settings.temporal_baselines)
-        raise NoCoverage(
-            f"{job.key}: none of {len(dates)} dates make a pair of {job.year}; expected dates {spans} days apart"
-        )
+        raise NoCoverage(f"none of {len(dates)} dates make a pair of {job.year}; expected dates {spans} days apart")
     lap("annotation")
     coherence = np.full((len(pairs), *frame.grid.shape), np.nan, np.float32)
     baselines = np.full(len(pairs), np.nan)
@@ -237,7 +235,7 @@ def _fill(cube: xr.Dataset, coherence, baselines, frame: Frame, job: Job) -> Sta
     use = np.flatnonzero(eligible & covered)
     if use.size == 0:
         raise NoCoverage(
-            f"{job.key}: no pair of {len(baselines)} covers the mine within {settings.max_perpendicular_baseline} m of "
+            f"no pair of {len(baselines)} covers the mine within {settings.max_perpendicular_baseline} m of "
             f"perpendicular baseline (max_perpendicular_baseline)"
         )
     stable = select_stable_points(coherence[use], mine, settings)

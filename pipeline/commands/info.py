@@ -99,6 +99,8 @@ def info(url: str, point, polarization: str | None, as_json: bool, say: Callable
     if point is not None:
         seen = facts["point"]["bursts"]
         say(f"point {point[0]:.5f}, {point[1]:.5f} at {point[2]:.1f} m: seen by {len(seen)} burst(s)")
+        if not seen:
+            say("  expected a point among the places above, latitude first; are latitude and longitude swapped?")
         for s in seen:
             say(
                 f"{s['burst_id']:<18} {s['polarization']} line {s['line']:.3f} sample {s['sample']:.3f}  "
