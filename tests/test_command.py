@@ -320,7 +320,7 @@ def test_another_scheduler_force_and_a_year_without_dates(finished, tiny_scene, 
         again = command(*words[:-1], "--scheduler", cluster.scheduler_address)
     assert done.returncode == again.returncode == 1  # 2023 is missing
     assert "tiny 2022: active 0.49 km²" in done.stdout
-    assert "tiny 2023: invalid: tiny-t" in done.stdout and "make a pair of 2023" in done.stdout
+    assert "tiny 2023: invalid: none of" in done.stdout and "make a pair of 2023" in done.stdout
     now = contents(root / "products")
     assert {path: now[path] for path in before} == before  # published cubes never change
     assert len(list((root / "products/tiny/2022").glob("*.zarr"))) == 2
