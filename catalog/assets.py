@@ -11,10 +11,11 @@ from odc.geo.geobox import GeoBox
 
 from pipeline.variables import DATA_VARIABLES, VARIABLES, Variable
 
-from .colours import hint
+from .colours import NO_CODE, YEAR_COLOURS, hint
 
 ZARR_TYPE = "application/vnd.zarr; version=3"
 XARRAY_TYPE = "application/vnd+zarr"  # what xpystac and QGIS look for
+PARQUET_TYPE = "application/vnd.apache.parquet"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -22,11 +23,11 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 class Stored:
     """A published file or store: its kind, its path from the root of the published folder, its size and checksum."""
 
-    kind: str  # cube, ndai, activity, composite, thumbnail, manifest
+    kind: str  # cube, ndai, activity, composite, colours, series, thumbnail, manifest
     path: str
     size: int
     sha256: str = ""  # "" for a store, whose manifest has one for every object
-    years: tuple[int, ...] = ()  # of a composite, in the order red, green, blue
+    years: tuple[int, ...] = ()  # of composite and colours, in the order red, green, blue
 
 
 def asset_fields(entry: Stored, cube: xr.Dataset, grid: GeoBox) -> dict[str, dict]:
@@ -36,9 +37,15 @@ def asset_fields(entry: Stored, cube: xr.Dataset, grid: GeoBox) -> dict[str, dic
         fields["file:checksum"] = "1220" + entry.sha256  # multihash: sha2-256, 32 bytes
     if entry.kind == "cube":
         return _cube_assets(cube, grid, fields)
-    make = {"ndai": _ndai, "activity": _activity, "composite": _composite, "thumbnail": _thumbnail}.get(
-        entry.kind, _manifest
-    )
+    make = {
+        "ndai": _ndai,
+        "activity": _activity,
+        "composite": _composite,
+        "colours": _colours,
+        "series": _series,
+        "thumbnail": _thumbnail,
+        "manifest": _manifest,
+    }[entry.kind]
     return {entry.kind: make(entry, cube, grid) | fields}
 
 
@@ -108,6 +115,32 @@ def _composite(entry, cube, grid) -> dict:
     ]
     shown = ", ".join(f"{year} {name}" for name, year in zip(names, entry.years, strict=False))
     return _cog(f"Three-year composite ({shown})", grid, bands) | {"roles": ["visual"]}
+
+
+def _colours(entry, cube, grid) -> dict:
+    """Which of three years a pixel was active in, as a code of three bits."""
+    classes = []
+    for code, colour in YEAR_COLOURS.items():
+        years = sorted(year for bit, year in enumerate(entry.years) if code >> bit & 1) if code != NO_CODE else []
+        said = {"value": code, "name": "active_" + "_".join(map(str, years or ["none"]))}
+        unknown = {"name": "no_data", "nodata": True}
+        classes.append(said | (unknown if code == NO_CODE else {"color_hint": "".join(f"{c:02x}" for c in colour[:3])}))
+    band = {
+        "name": "colours",
+        "description": "sum of 1, 2, 4 for activity in " + ", ".join(map(str, entry.years)),
+        "data_type": "uint8",
+        "nodata": NO_CODE,
+    }
+    shown = f"{min(entry.years)} to {max(entry.years)}"
+    return _cog(f"Years of activity, {shown}", grid, [band]) | {"classification:classes": classes}
+
+
+def _series(entry, cube, grid) -> dict:
+    return {
+        "type": PARQUET_TYPE,
+        "title": "Coherence and NDAI of the stable points and the sites, one row a pair",
+        "roles": ["data"],
+    }
 
 
 def _thumbnail(entry, cube, grid) -> dict:

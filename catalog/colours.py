@@ -14,6 +14,13 @@ CLASS_COLOURS: dict[int, tuple[int, int, int, int]] = {
     INCOHERENT: (86, 180, 233, 255),
 }
 
+NO_CODE = 255  # of the code below: one of the years is unknown
+# Bit 0, 1, 2 of the code: active in the year shown as red, green, blue; their additive mixtures, none of them black.
+YEAR_COLOURS: dict[int, tuple[int, int, int, int]] = {
+    **{code: (255 * (code & 1), 255 * (code >> 1 & 1), 255 * (code >> 2 & 1), 255) for code in range(8)},
+    NO_CODE: (0, 0, 0, 0),
+}
+
 NDAI_RANGE = (0.0, 0.45)  # the raw index of ground that moves all year reaches 0.45 with 7 x 2 looks
 
 # Dark blue to yellow with lightness rising evenly, as wide as possible for all kinds of colour vision.

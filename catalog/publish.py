@@ -32,7 +32,7 @@ from pipeline.zarr_store import manifest_bytes, verify
 
 from .assets import Stored
 from .cog import layer_cog, rgba_cog
-from .colours import CLASS_COLOURS
+from .colours import CLASS_COLOURS, NO_CODE, YEAR_COLOURS
 from .stac import COLLECTION_ID, build_catalog, build_collection, build_item, item_path, rebase
 
 COLLECTION_PATH = f"catalog/{COLLECTION_ID}/collection.json"
@@ -43,6 +43,8 @@ SUFFIXES = {
     "ndai": ".ndai.tif",
     "activity": ".activity.tif",
     "composite": ".composite.tif",
+    "colours": ".colours.tif",
+    "series": ".series.parquet",
     "thumbnail": ".thumbnail.png",
     "item": ".item.json",
     "state": ".state.json",
@@ -50,16 +52,21 @@ SUFFIXES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """Pictures of a mine-year: a PNG, and a composite (y, x, 4) uint8 with its three years as red, green and blue."""
+class Extras:
+    """What stands beside a cube: a PNG; the pairs' time series (parquet); and of three years, named as red, green and
+    blue, the composite (y, x, 4) uint8 and the code of the years in which each pixel was active (y, x) uint8."""
 
     thumbnail: bytes | None = None
+    series: bytes | None = None
     composite: NDArray[np.uint8] | None = None
     composite_years: tuple[int, ...] = ()
+    colours: NDArray[np.uint8] | None = None
 
     def __post_init__(self):
         if (self.composite is None) != (not self.composite_years) or len(self.composite_years) not in (0, 3):
             raise BadInput(f"a composite needs the years of red, green and blue, instead got {self.composite_years}")
+        if self.colours is not None and not self.composite_years:
+            raise BadInput("the colours of three years need composite_years, the years of red, green and blue")
 
 
 def product_stem(mine_id: str, year: int, key: str) -> str:
@@ -90,7 +97,7 @@ def publish(
     mine: Mine,
     cube: xr.Dataset,
     area: ActiveArea,
-    pictures: Pictures,
+    extras: Extras,
     root_url: str | os.PathLike,
     **options,
 ) -> pystac.Item:
@@ -102,7 +109,7 @@ def publish(
     cube : xarray.Dataset
         A complete cube; its attributes ``year`` and ``fingerprint`` say which product this is.
     area : ActiveArea
-    pictures : Pictures
+    extras : Extras
     root_url : str or path
         Root of the published folder.
     **options
@@ -128,7 +135,7 @@ def publish(
     document = already_published(root_url, mine.id, year, key, **options)
     if document is None:
         root, stem = open_store(root_url, **options), product_stem(mine.id, year, key)
-        _write_product(root, root_url, stem, mine, cube, area, pictures, options)
+        _write_product(root, root_url, stem, mine, cube, area, extras, options)
     return show(root_url, mine.id, year, key, **options)
 
 
@@ -150,6 +157,10 @@ def show(root_url: str | os.PathLike, mine_id: str, year: int, key: str, **optio
     if document is None:
         raise BadInput(f"{root.url} holds no published {stem}; publish it first")
     document = rebase(document, stem + SUFFIXES["item"], place)
+    if root.exists(place):
+        listed = json.loads(root.read_bytes(place))["properties"]
+        if listed["pitpulse:fingerprint"] == key:  # keeps what `annotate` added
+            document["properties"] = listed
     root.write_bytes(place, _json(document))
     _list_item(root, document)
     item = pystac.Item.from_dict(document)
@@ -163,12 +174,33 @@ def rebuild_catalog(root_url: str | os.PathLike, **options) -> int:
     Two publishers that finish together can each miss the other's link in the collection; whoever starts them calls this
     at the end.
     """
-    root = open_store(root_url, **options)
-    folder = f"catalog/{COLLECTION_ID}"
-    names = [name for name in root.list(folder) if name.endswith(".json") and name != "collection.json"]
-    items = [json.loads(root.read_bytes(f"{folder}/{name}")) for name in names]
-    _write_collection(root, build_collection(items))
+    items = listed_items(root_url, **options)
+    _write_collection(open_store(root_url, **options), build_collection(items))
     return len(items)
+
+
+def listed_items(root_url: str | os.PathLike, **options) -> list[dict]:
+    """The items that the catalog lists, as dictionaries, by id."""
+    root, folder = open_store(root_url, **options), f"catalog/{COLLECTION_ID}"
+    names = [name for name in root.list(folder) if name.endswith(".json") and name != "collection.json"]
+    return sorted((json.loads(root.read_bytes(f"{folder}/{name}")) for name in names), key=lambda item: item["id"])
+
+
+def annotate(root_url: str | os.PathLike, facts: Mapping[tuple[str, int], Mapping], **options) -> int:
+    """Give listed items properties that follow from more than their own year, such as production.
+
+    ``facts``: properties by (mine id, year); those of mine-years that aren't listed are left out. Only the catalog's
+    copy changes, in one step each; the published product stays as it is. Returns how many items changed.
+    """
+    root, changed = open_store(root_url, **options), 0
+    for document in listed_items(root_url, **options):
+        known = document["properties"]
+        more = facts.get((known["pitpulse:mine_id"], known["pitpulse:year"]), {})
+        if any(known.get(name, ...) != value for name, value in more.items()):
+            document["properties"] = {**known, **more}
+            root.write_bytes(f"catalog/{COLLECTION_ID}/{document['id']}.json", _json(document))
+            changed += 1
+    return changed
 
 
 def open_item(item: pystac.Item | str | os.PathLike, **options) -> xr.Dataset:
@@ -184,7 +216,7 @@ def open_item(item: pystac.Item | str | os.PathLike, **options) -> xr.Dataset:
     return open_cube(href, **options)
 
 
-def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea, pictures: Pictures, options) -> None:
+def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea, extras: Extras, options) -> None:
     """Everything of a product version, in the order that leaves it unfinished until the last."""
     store_path, item_place = stem + SUFFIXES["cube"], stem + SUFFIXES["item"]
     store_url = f"{os.fspath(root_url).rstrip('/')}/{store_path}"
@@ -193,10 +225,10 @@ def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea
     verify(store_url, manifest, **options)
     cube = open_cube(store_url, **options).load()  # from here on the facts are those that readers will see
     stored = [Stored("cube", store_path, sum(entry.size for entry in manifest))]
-    files = {"manifest": manifest_bytes(manifest, store_path.rsplit("/", 1)[-1]), **_pictures(cube, pictures)}
+    files = {"manifest": manifest_bytes(manifest, store_path.rsplit("/", 1)[-1]), **_beside(cube, extras)}
     for kind, data in files.items():
         root.write_bytes(stem + SUFFIXES[kind], data)
-        years = pictures.composite_years if kind == "composite" else ()
+        years = extras.composite_years if kind in ("composite", "colours") else ()
         stored.append(Stored(kind, stem + SUFFIXES[kind], len(data), hashlib.sha256(data).hexdigest(), years))
     key, year = cube.attrs["fingerprint"], int(cube.attrs["year"])
     before = _predecessor(root, item_path(mine.id, year), stem)
@@ -207,18 +239,22 @@ def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea
     root.create_bytes(stem + SUFFIXES["state"], _json(state))  # where a rival was first, it wrote the same
 
 
-def _pictures(cube: xr.Dataset, pictures: Pictures) -> dict[str, bytes]:
-    """Bytes of the layers and pictures beside the cube, by kind."""
+def _beside(cube: xr.Dataset, extras: Extras) -> dict[str, bytes]:
+    """Bytes of the layers, tables and pictures beside the cube, by kind."""
     grid = grid_of(cube)
     files = {
         "ndai": layer_cog(cube["ndai"].values, grid, name="ndai", nodata=float("nan")),
         "activity": layer_cog(cube["activity"].values, grid, name="activity", nodata=0, colours=CLASS_COLOURS),
     }
-    if pictures.composite is not None:
-        named = zip(("red", "green", "blue"), pictures.composite_years, strict=True)
-        files["composite"] = rgba_cog(pictures.composite, grid, [*(f"{c} {year}" for c, year in named), "alpha"])
-    if pictures.thumbnail is not None:
-        files["thumbnail"] = pictures.thumbnail
+    if extras.composite is not None:
+        named = zip(("red", "green", "blue"), extras.composite_years, strict=True)
+        files["composite"] = rgba_cog(extras.composite, grid, [*(f"{c} {year}" for c, year in named), "alpha"])
+    if extras.colours is not None:
+        files["colours"] = layer_cog(extras.colours, grid, name="colours", nodata=NO_CODE, colours=YEAR_COLOURS)
+    if extras.series is not None:
+        files["series"] = extras.series
+    if extras.thumbnail is not None:
+        files["thumbnail"] = extras.thumbnail
     return files
 
 

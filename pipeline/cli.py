@@ -21,6 +21,9 @@ examples:
   pitpulse info S1A_IW_SLC__….SAFE --point 50.89,6.57    which bursts see a point, and where
   pitpulse coherence REF.SAFE SEC.SAFE --dem dem.tif --bbox 6.4,50.8,6.7,51.0 --out pair.zarr
   pitpulse run --archive slc/ --mine mine.geojson --dem dem.tif --years 2021-2023 --out products/
+  pitpulse pictures products/catalog/mine-activity/sishen-*.json --out pictures/
+  pitpulse inventory import GIOMT.xlsx mining_polygons.gpkg --out mines.parquet
+  pitpulse emissions --root products/ --inventory mines.parquet --created 2026-11-21 --out tables/
 """
 
 
@@ -67,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_simulate(commands)
     _add_run(commands)
+    _add_pictures(commands)
+    _add_inventory(commands)
+    _add_emissions(commands)
     _add_info(commands)
     _add_coherence(commands)
     return parser
@@ -97,11 +103,19 @@ def _add_simulate(commands) -> None:
 
 
 def _add_run(commands) -> None:
-    p = _command(commands, "run", _run, "products of one mine: coherence, NDAI, classes, areas, STAC items")
+    p = _command(commands, "run", _run, "products of mines: coherence, NDAI, classes, areas, STAC items")
     p.add_argument("--archive", required=True, help="folder or URL that holds SAFE folders or zips")
     p.add_argument(
-        "--mine", required=True, help="GeoJSON of the mine's polygon; properties id, name, country, commodity"
+        "--mine",
+        required=True,
+        metavar="FILE_OR_ID",
+        help="GeoJSON of one or several mines' polygons (properties id, name, country, commodity), an inventory "
+        "(.parquet), or the id of a built-in mine",
     )
+    p.add_argument(
+        "--only", action="append", default=[], metavar="ID", help="only this mine of the file; again for more"
+    )
+    p.add_argument("--sites", help="GeoJSON of named polygons whose time series and onset of activity are wanted")
     _add_dem(p)
     p.add_argument("--years", required=True, help="2022, or 2020-2022")
     p.add_argument("--track", type=int, help="relative orbit (default: the one with most dates in the archive)")
@@ -114,6 +128,56 @@ def _add_run(commands) -> None:
     p.add_argument(
         "--scheduler", help="address of a Dask scheduler (default: DASK_SCHEDULER_ADDRESS, else a local cluster)"
     )
+
+
+def _add_pictures(commands) -> None:
+    p = _command(commands, "pictures", _pictures, "maps, the eight colours, time series and charts of published years")
+    p.add_argument("sources", nargs="+", metavar="ITEM_OR_CUBE", help="STAC items (JSON) or Zarr cubes, path or URL")
+    p.add_argument(
+        "--mines", default="", metavar="FILE", help="GeoJSON or inventory with outlines, reported production"
+    )
+    p.add_argument("--sites", default="", help="GeoJSON of named polygons (default: connected active areas)")
+    p.add_argument("--out", required=True, help="folder or URL for the PNG files")
+
+
+def _add_inventory(commands) -> None:
+    p = commands.add_parser("inventory", help="mines: import what others list, look at what is there")
+    p.set_defaults(action=lambda _: p.print_help() or 0)
+    actions = p.add_subparsers(title="actions", metavar="ACTION")
+    i = _command(actions, "import", _inventory_import, "read inventories, join what is one mine, write one file")
+    i.add_argument(
+        "files", nargs="+", metavar="FILE", help="GEM iron ore or coal, ICMM, Jasansky, mine polygons, ours, GeoJSON"
+    )
+    i.add_argument("--out", required=True, metavar="PARQUET", help="inventory to write, path or URL")
+    i.add_argument("--report", default="", metavar="CSV", help="where to write every row that was not placed, and why")
+    i.add_argument("--radius", type=float, default=2500.0, help="m of the circle around mines without a polygon")
+    i.add_argument("--no-builtin", action="store_true", help="leave the built-in mines out")
+    i.add_argument("--overwrite", action="store_true")
+    q = _command(actions, "list", _inventory_list, "mines of an inventory, one a line (default: the built-in one)")
+    q.add_argument("inventory", nargs="?", default="", metavar="PARQUET")
+    q.add_argument("--text", default="", help="part of a name, operator or id")
+    q.add_argument("--country", default="", help="ISO 3166-1 alpha-3 code or name")
+    q.add_argument("--commodity", default="", help="such as 'iron ore'")
+    q.add_argument("--bbox", metavar="W,S,E,N", help="degrees")
+    q.add_argument("--limit", type=int, default=50)
+    r = _command(actions, "show", _inventory_show, "everything known of one mine, with its sources")
+    r.add_argument("id")
+    r.add_argument("inventory", nargs="?", default="", metavar="PARQUET")
+
+
+def _add_emissions(commands) -> None:
+    p = _command(
+        commands, "emissions", _emissions, "ore mined and CO2 of published mine-years, with intervals, as tables"
+    )
+    p.add_argument("--root", required=True, help="folder or URL of the published products; its items are told too")
+    p.add_argument("--inventory", default="", metavar="PARQUET", help="default: the built-in inventory")
+    p.add_argument("--out", required=True, help="folder or URL for the tables, CSV and parquet")
+    p.add_argument("--created", required=True, metavar="YYYY-MM-DD", help="date to state in the tables")
+    p.add_argument("--modified", default="", metavar="YYYY-MM-DD")
+    p.add_argument("--table", metavar="FILE", help="areas and ore that regressions are fitted on (CSV or parquet)")
+    p.add_argument("--conversions", metavar="FILE", help="ore per tonne of product, where no mine tells")
+    p.add_argument("--ladder", default="ct2023", help="confidence ladder: ct2023, or a JSON of one")
+    p.add_argument("--monthly", action="store_true", help="one row a month")
 
 
 def _add_info(commands) -> None:
@@ -234,9 +298,56 @@ def _run(arguments) -> int:
         settings=parse_settings(arguments.set, polarization=arguments.polarization),
         scheduler=arguments.scheduler,
         force=arguments.force,
+        only=tuple(arguments.only),
+        sites=arguments.sites,
     )
     with Progress() as progress:
         return run(request, print, progress)
+
+
+def _pictures(arguments) -> int:
+    from .commands.pictures import PicturesRequest, pictures
+
+    request = PicturesRequest(tuple(arguments.sources), arguments.out, arguments.mines, arguments.sites)
+    with Progress() as progress:
+        return pictures(request, print, progress)
+
+
+def _inventory_import(arguments) -> int:
+    from .commands.inventory import ImportRequest, import_files
+
+    a = arguments
+    request = ImportRequest(tuple(a.files), a.out, a.report, a.radius, not a.no_builtin, a.overwrite)
+    return import_files(request, print)
+
+
+def _inventory_list(arguments) -> int:
+    from .commands.inventory import ListRequest, list_mines
+
+    a = arguments
+    bbox = _numbers(a.bbox, (4,), "--bbox must be W,S,E,N in degrees") if a.bbox else None
+    return list_mines(ListRequest(a.inventory, a.text, bbox, a.country, a.commodity, a.limit), print)
+
+
+def _inventory_show(arguments) -> int:
+    from .commands.inventory import show
+
+    return show(arguments.id, arguments.inventory, print)
+
+
+def _emissions(arguments) -> int:
+    from .commands.emissions import EmissionsRequest, emissions
+    from .commands.publisher import add_assessments, mine_years
+    from .inventory import builtin_mines, read_inventory
+
+    a = arguments
+    request = EmissionsRequest(
+        a.out, a.created, a.modified, a.table, a.conversions, a.ladder, monthly=a.monthly
+    )  # fmt: skip
+    mines = read_inventory(a.inventory) if a.inventory else builtin_mines()
+    found = emissions(request, mine_years(a.root), mines, print)
+    print(f"{add_assessments(a.root, found)} items of {a.root} say it")
+    return 0
 
 
 def _info(arguments) -> int:

@@ -46,7 +46,7 @@ def fingerprint(
     Parameters
     ----------
     mine : Mine
-        Its id and polygon count; its name doesn't.
+        Its id, polygon and sites count; its name doesn't.
     year : int
     sources : iterable of Source
         In any order; duplicates count once.
@@ -72,6 +72,7 @@ def fingerprint(
     content = {
         "mine": mine.id,
         "geometry": mine.geometry,
+        "sites": mine.sites,
         "year": int(year),
         "sources": [[row.burst_id, row.granule, row.revision, row.orbit] for row in rows],
         "dem": dem,

@@ -1,11 +1,12 @@
-"""What needs all of a mine's years: the permanent mask, and with it classes and areas; then each year is published.
+"""What needs several of a mine's years: the permanent mask, and with it classes and areas; composites, pictures.
 
-A year's classes depend on the other years only through the mask of permanently incoherent ground (vegetation, water).
+By default a year's classes depend on the other years only through the mask of permanently incoherent ground
+(vegetation, water); with ``permanent=year`` or ``none`` not at all; with ``classify=hsv`` through the colours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,23 +14,31 @@ import numpy as np
 import xarray as xr
 
 from .activity.area import ActiveArea, active_area, pixel_areas
-from .activity.classify import classify, coherent_pairs, permanently_incoherent
+from .activity.classify import ThreeYears, classify_year, coherent_pairs, undecidable
 from .activity.composite import composite
+from .activity.hues import composite_years
+from .activity.significance import Evidence, Significance
 from .cube import grid_of
 from .model import Mine
+from .series import MineSeries, active_sites, mine_series, polygon_sites
 from .settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """One complete year. ``pictures``: PNG bytes by name; ``rgba`` (y, x, 4) uint8 where three years are there."""
+    """One complete year. ``pictures``: PNG bytes by name. Where three years are there: ``rgba`` (y, x, 4) uint8 and the
+    code of the years of activity ``colours`` (y, x) uint8, with the years in red, green and blue. ``events``: sentences
+    about named sites and alerts of the newest pair."""
 
     cube: xr.Dataset
     area: ActiveArea
+    series: MineSeries
     thumbnail: bytes
     pictures: dict[str, bytes]
+    events: tuple[str, ...] = ()
     rgba: np.ndarray | None = None
     rgba_years: tuple[int, ...] = ()
+    colours: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -57,48 +66,107 @@ class Publisher(Protocol):
         ...
 
 
-def permanent_mask(cubes: Sequence[xr.Dataset], minimum_pairs: int) -> np.ndarray:
-    """Ground that no year on record shows coherent: (y, x) bool."""
-    counts = [coherent_pairs(c["coherence"].values, c["accepted"].values) for c in cubes]
-    return permanently_incoherent(*(np.stack(part) for part in zip(*counts, strict=True)), minimum_pairs)
-
-
 def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) -> list[Finished]:
-    """Classes, areas and pictures of a mine's years.
+    """Classes, areas, series and pictures of a mine's years.
 
     Parameters
     ----------
     mine : Mine
     cubes : sequence of xarray.Dataset
-        One a year, rising, on one grid, as `mine_year.make_year` leaves them; ``activity`` is filled here.
+        One a year, rising, on one grid, as `mine_year.make_year` leaves them; ``activity`` and ``activity_score`` are
+        filled here.
     settings : Settings
 
     Returns
     -------
     list of Finished
         In the order given. A year has a composite where it and the two before it are there.
-    """
-    from .pictures import class_picture, composite_picture, ndai_picture, thumbnail  # only workers need its half second
 
-    grid = grid_of(cubes[0])
-    areas = pixel_areas(grid)
-    permanent = permanent_mask(cubes, settings.minimum_pairs)
+    Raises
+    ------
+    BadInput
+        A site of the mine that holds no pixel, or ``hsv`` without three consecutive years.
+    """
     by_year = {int(cube.attrs["year"]): cube for cube in cubes}
-    out = []
-    for year, cube in sorted(by_year.items()):
-        cube["activity"].values[...] = classify(cube["ndai"].values, settings, permanent)
-        area = active_area(cube["activity"].values, cube["mine"].values == 1, areas, settings.spacing)
-        years = (year - 2, year - 1, year)
-        rgba, pictures = None, {}
-        ndai = cube["ndai"].values
-        if all(y in by_year for y in years):
-            stack = np.stack([by_year[y]["ndai"].values for y in years])
-            rgba = composite(stack, settings.composite_stretch, settings.composite_order)
-            pictures[f"{mine.id}-{years[0]}-{year}-composite.png"] = composite_picture(
-                rgba, grid, mine, years, settings
-            )
-        pictures[f"{mine.id}-{year}-ndai.png"] = ndai_picture(ndai, grid, mine, year, settings)
-        pictures[f"{mine.id}-{year}-classes.png"] = class_picture(cube["activity"].values, grid, mine, year)
-        small = thumbnail(ndai if rgba is None else rgba, settings)
-        out.append(Finished(cube, area, small, pictures, rgba, years if rgba is not None else ()))
-    return out
+    years = sorted(by_year)
+    counts = [coherent_pairs(c["coherence"].values, c["accepted"].values) for c in (by_year[y] for y in years)]
+    counts = [np.stack(part) for part in zip(*counts, strict=True)]
+    areas = pixel_areas(grid_of(cubes[0]))
+    measured = {}
+    for position, year in enumerate(years):
+        cube = by_year[year]
+        permanent = undecidable(*counts, position, cube["layover_shadow"].values, settings)
+        three = _three_years(by_year, year) if settings.classify == "hsv" else None
+        found = classify_year(_evidence(cube), cube["ndai"].values, settings, permanent, three)
+        cube["activity"].values[...] = found.classes
+        if found.significance is not None:
+            cube["activity_score"].values[...] = found.significance.z
+            cube.attrs |= _test_facts(found.significance)
+        inside = cube["mine"].values == 1
+        measured[year] = active_area(found.classes, inside, areas, settings.spacing)
+    return [_finished(mine, by_year, year, measured[year], settings) for year in years]
+
+
+def _evidence(cube: xr.Dataset) -> Evidence:
+    return Evidence(
+        coherence=cube["coherence"].values,
+        accepted=cube["accepted"].values,
+        reference=cube["stable_reference"].values,
+        dates=np.stack([cube["reference_time"].values, cube["secondary_time"].values], axis=1),
+        looks=float(cube.attrs["equivalent_looks"]),
+        stable=cube["stable_point"].values == 1,
+        mine=cube["mine"].values == 1,
+        optimism=float(cube.attrs.get("stable_optimism", 0.0)),
+    )
+
+
+def _test_facts(found: Significance) -> dict:
+    """What the cube's root says of the test, and of the looks that its stable points show."""
+    facts = {"test_looks": found.looks, "test_spread": found.spread, "test_limit": found.limit}
+    if found.measured is not None:
+        facts |= {"calibrated_looks": found.measured.value, "calibrated_looks_error": found.measured.std_error}
+    return {name: float(f"{value:.5g}") for name, value in facts.items() if np.isfinite(value)}
+
+
+def _three_years(by_year: Mapping[int, xr.Dataset], year: int) -> ThreeYears | None:
+    years = composite_years(year, by_year)
+    return years and ThreeYears(np.stack([by_year[y]["ndai"].values for y in years]), years.index(year))
+
+
+def _finished(mine: Mine, by_year: Mapping[int, xr.Dataset], year: int, area: ActiveArea, settings: Settings):
+    """Series and pictures of one year whose classes are known, as are those of the two before it."""
+    from .pictures import class_picture, composite_picture, ndai_picture, thumbnail  # only workers need its half second
+    from .pictures.album import class_code
+
+    cube, years = by_year[year], (year - 2, year - 1, year)
+    grid, ndai, classes = grid_of(cube), cube["ndai"].values, cube["activity"].values
+    sites = polygon_sites(dict(mine.sites), cube) if mine.sites else active_sites(cube, settings)
+    series = mine_series([cube], sites, settings)
+    rgba, colours, pictures = None, None, {}
+    if all(y in by_year for y in years):
+        rgba = composite(
+            np.stack([by_year[y]["ndai"].values for y in years]), settings.composite_stretch, settings.composite_order
+        )
+        colours = class_code([by_year[y]["activity"].values for y in years], settings.composite_order)
+        name = f"{mine.id}-{years[0]}-{year}-composite.png"
+        pictures[name] = composite_picture(rgba, grid, mine, years, settings)
+    pictures[f"{mine.id}-{year}-ndai.png"] = ndai_picture(ndai, grid, mine, year, settings)
+    pictures[f"{mine.id}-{year}-classes.png"] = class_picture(classes, grid, mine, year)
+    small = thumbnail(ndai if rgba is None else rgba, settings)
+    shown = years if settings.composite_order == "oldest-red" else years[::-1]
+    events = _events(mine, series)
+    return Finished(cube, area, series, small, pictures, events, rgba, shown if rgba is not None else (), colours)
+
+
+def _events(mine: Mine, series: MineSeries) -> tuple[str, ...]:
+    """When the named sites were active, and what the newest pair raised."""
+    names = {name for name, _ in mine.sites}
+    said = []
+    for change in (c for c in series.changes if c["site"] in names):
+        start = f"{change['onset_after'][:10]}/{change['onset_before'][:10]}"
+        start = "the start" if change["active_from_the_start"] else start
+        stop = "on" if change["ongoing"] else f"to {change['end_after'][:10]}/{change['end_before'][:10]}"
+        said.append(f"site {change['site']}: active from {start} {stop} (NDAI {change['ndai']:.2f})")
+    for alert in (a for a in series.alerts if a["new"]):
+        said.append(f"alert at {alert['site']}: NDAI {alert['value']:.2f} above {alert['threshold']:.2f} in two pairs")
+    return tuple(said)

@@ -238,14 +238,16 @@ def _fill(cube: xr.Dataset, coherence, baselines, frame: Frame, job: Job) -> Sta
             f"no pair of {len(baselines)} covers the mine within {settings.max_perpendicular_baseline} m of "
             f"perpendicular baseline (max_perpendicular_baseline)"
         )
-    stable = select_stable_points(coherence[use], mine, settings)
+    stable = select_stable_points(coherence[use], mine, settings, cube["secondary_time"].values[use])
     annual = annual_ndai(coherence[use], stable, settings.minimum_pairs)
     n = len(baselines)
     reasons = np.array(["no_coverage"] * n, dtype=object)
     reasons[~eligible] = "large_perpendicular_baseline"
     reasons[use] = stable.reason
-    mean, std, accepted = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, bool)
-    mean[use], std[use], accepted[use] = stable.mean, stable.std, stable.accepted
+    mean, std, reference = (np.full(n, np.nan) for _ in range(3))
+    mean[use], std[use], reference[use] = stable.mean, stable.std, stable.reference
+    accepted = np.zeros(n, bool)
+    accepted[use] = stable.accepted
     values = {
         "coherence": coherence,
         "ndai": annual.mean,
@@ -261,9 +263,24 @@ def _fill(cube: xr.Dataset, coherence, baselines, frame: Frame, job: Job) -> Sta
         "perpendicular_baseline": baselines,
         "stable_mean": mean,
         "stable_std": std,
+        "stable_reference": reference,
         "accepted": accepted,
         "reason": reason_codes(reasons),
     }
     for name, value in values.items():
         cube[name].values[...] = value
+    cube.attrs |= _stable_facts(stable)
     return stable
+
+
+def _stable_facts(stable: StablePoints) -> dict:
+    """What the cube's root says of the stable points; what could not be found is left out."""
+    facts = {
+        "stable_points": stable.count,
+        "stable_blocks": stable.blocks,
+        "stable_lasting": stable.lasting,
+        "stable_optimism": stable.optimism,
+        "stable_drift_per_year": stable.drift,
+        "stable_drift_error": stable.drift_error,
+    }
+    return {name: round(float(v), 5) if isinstance(v, float) else int(v) for name, v in facts.items() if np.isfinite(v)}

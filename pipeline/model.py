@@ -217,6 +217,29 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class ProductionFigure:
+    """What a source reports that a mine produced in one year; sources disagree, so each figure keeps its own."""
+
+    year: int
+    tonnes: float
+    definition: str  # "ore": ore mined; "product": what was sold of it (lump, fines, concentrate, metal)
+    source: str
+    unit: str = "t"  # in which the source states it: "Mt", "kt"
+    commodity: str = ""  # what was counted, where it isn't the mine's own commodity
+
+
+@dataclass(frozen=True)
+class EmissionFactor:
+    """Tonnes of CO2 per tonne of ore mined, and whom the source made it for."""
+
+    value: float
+    level: str  # "asset", "national", "regional"
+    source: str
+    year: int | None = None  # None: any year
+    uncertainty: float | None = None  # relative standard uncertainty; None: not stated
+
+
+@dataclass(frozen=True)
 class Mine:
     """A mine: its stable lower-case id, its polygon (GeoJSON geometry, lon/lat degrees) and what it digs."""
 
@@ -225,3 +248,8 @@ class Mine:
     geometry: dict = field(repr=False)
     country: str = ""  # ISO 3166-1 alpha-3
     commodity: str = ""
+    status: str = ""  # "operating", "closed", ...; "" where not known
+    operator: str = ""
+    production: tuple[ProductionFigure, ...] = field(default=(), repr=False)
+    emission_factors: tuple[EmissionFactor, ...] = field(default=(), repr=False)
+    sites: tuple[tuple[str, dict], ...] = field(default=(), repr=False)  # names and polygons of places to watch

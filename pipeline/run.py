@@ -40,7 +40,8 @@ class Outcome:
 
     ``state``: ``done``; ``skipped``: the same was published before; ``invalid``: the data don't allow a product,
     ``reason`` says why; ``failed``: something broke, ``reason`` holds the traceback. ``rejected``: (reference date,
-    secondary date, reason, stable mean) per pair left out. ``cube``: where the year's cube is, staged or published.
+    secondary date, reason, stable mean) per pair left out. ``events``: sentences about named sites and new alerts.
+    ``cube``: where the year's cube is, staged or published.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Outcome:
     accepted: int = 0
     rejected: tuple[tuple[str, str, str, float], ...] = ()
     area: tuple[float, float, float] = (np.nan, np.nan, np.nan)  # m2: estimate, 95 % interval
+    events: tuple[str, ...] = ()
     item: str = ""
     cube: str = ""
     requests: int = 0
@@ -91,7 +93,7 @@ def dask_client(scheduler: str | None = None, jobs: int = 1) -> Iterator[Client]
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",  # any free port: None would insist on 8787, on every interface
                 env={"PITPULSE_THREADS": str(cores // workers)},
-                silence_logs=logging.CRITICAL,
+                silence_logs=logging.CRITICAL + 1,  # a client that was interrupted is "critical" to its scheduler
             )
             client = Client(cluster)
             stack.callback(_close, client, cluster)
@@ -314,7 +316,7 @@ def finish_task(jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, pub
             item = publisher.publish(job.mine, year, root, options)
             say(f"{job.key}: published {item}")
             area = (year.area.area, year.area.low, year.area.high)
-            done[job.key] = replace(outcome, item=item, area=area, pictures=year.pictures)
+            done[job.key] = replace(outcome, item=item, area=area, events=year.events, pictures=year.pictures)
     except PitpulseError as error:
         return [replace(o, state="invalid", reason=str(error)) if o.state == "done" else o for o in outcomes]
     except Exception:

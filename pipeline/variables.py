@@ -123,6 +123,11 @@ _TABLE = (
     _map("ndai_std", "standard deviation of the activity index over the accepted pairs", limits=(0.0, 2.0)),
     Variable("ndai_count", _MAP, "uint16", "number of accepted pairs with a value", units="1", fill=0),
     _mask("activity", "activity class of the year", _CLASSES, fill=NO_DATA),
+    _map(
+        "activity_score",
+        "normal score of the year's coherence on ground as coherent as the stable points; low where it was worked",
+        limits=(-40.0, 5.0),
+    ),
     _mask("stable_point", "pixel that the index is normalised with", _YES_NO),
     _map("coherence_mean", "mean coherence of the accepted pairs", limits=(0.0, 1.0)),
     _map(
@@ -146,6 +151,7 @@ _TABLE = (
     _per_pair("perpendicular_baseline", "perpendicular baseline, secondary minus reference", "m"),
     _per_pair("stable_mean", "mean coherence of the stable points", "1", limits=(0.0, 1.0)),
     _per_pair("stable_std", "standard deviation of coherence over the stable points", "1", limits=(0.0, 1.0)),
+    _per_pair("stable_reference", "coherence that the activity index is normalised with", "1", limits=(0.0, 1.0)),
     Variable("accepted", _PAIR, "bool", "pair counts in the annual means"),
     Variable("reason", _PAIR, "uint8", "why the pair was not accepted", fill=255, flags=tuple(enumerate(REASONS))),
     Variable("reference_time", _PAIR, "datetime64[ns]", "zero-Doppler time of the reference date"),

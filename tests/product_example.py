@@ -8,7 +8,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from PIL import Image
 
-from catalog.publish import Pictures
+from catalog.publish import Extras
 from pipeline.activity.area import ActiveArea
 from pipeline.cube import cube_attributes, template
 from pipeline.model import Mine
@@ -67,6 +67,7 @@ def example_cube(site: str = "sishen", year: int = 2021, fingerprint: str = "ab"
         "ndai_std": index.std(axis=0),
         "ndai_count": np.isfinite(coherence).sum(axis=0),
         "activity": np.where(np.isnan(ndai), NO_DATA, np.where(ndai > 0.15, ACTIVE, INACTIVE)),
+        "activity_score": np.where(np.isnan(ndai), np.nan, -10.0 * ndai),
         "stable_point": ndai < 0.01,
         "coherence_mean": coherence.mean(axis=0),
         "incidence_angle": np.linspace(0.6, 0.65, SHAPE[1]) * np.ones(SHAPE),
@@ -76,6 +77,7 @@ def example_cube(site: str = "sishen", year: int = 2021, fingerprint: str = "ab"
         "perpendicular_baseline": np.linspace(-90, 120, PAIRS),
         "stable_mean": 0.85,
         "stable_std": 0.05,
+        "stable_reference": 0.85,
         "accepted": np.arange(PAIRS) < PAIRS - 1,
         "reason": reason_codes(["accepted"] * (PAIRS - 1) + ["low_stable_mean"]),
     }
@@ -84,9 +86,10 @@ def example_cube(site: str = "sishen", year: int = 2021, fingerprint: str = "ab"
     return cube
 
 
-def example_pictures() -> Pictures:
-    """A thumbnail and a composite that stand for real ones."""
+def example_extras() -> Extras:
+    """A thumbnail, a table and a composite that stand for real ones."""
     buffer = io.BytesIO()
     Image.new("RGBA", (16, 12), (213, 94, 0, 255)).save(buffer, "PNG")
     composite = np.random.default_rng(3).integers(0, 256, (*SHAPE, 4), dtype=np.uint8)
-    return Pictures(buffer.getvalue(), composite, (2019, 2020, 2021))
+    colours = np.random.default_rng(4).integers(0, 8, SHAPE, dtype=np.uint8)
+    return Extras(buffer.getvalue(), b"PAR1", composite, (2019, 2020, 2021), colours)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.commands.run import read_mine
 from pipeline.errors import BadInput
+from pipeline.mines import read_mines, read_sites
 from pipeline.simulate import write_raster
 from pipeline.simulate.terrain import flat_terrain
 
@@ -298,11 +298,11 @@ NAMED = {"id": "m"}
     ("document", "expected"),
     [
         ("rubbish", "expected GeoJSON, found something else"),
-        ("[1, 2]", "expected one Feature"),
+        ("[1, 2]", "expected a Feature"),
         ("{}", "expected a Feature with a Polygon or MultiPolygon in lon/lat, found None"),
-        ('{"features": 3}', "expected one Feature"),
+        ('{"features": 3}', "expected a Feature"),
         ({"type": "FeatureCollection", "features": []}, "found 0 features"),
-        ({"type": "FeatureCollection", "features": [1]}, "expected one Feature"),
+        ({"type": "FeatureCollection", "features": [1]}, "expected a Feature"),
         ({"type": "Feature", "properties": NAMED, "geometry": None}, "Polygon"),
         ({"type": "Feature", "properties": NAMED, "geometry": {"type": "Point", "coordinates": [1, 2]}}, "Polygon"),
         ({"type": "Feature", "properties": NAMED, "geometry": {"type": "Polygon"}}, "Polygon"),
@@ -327,10 +327,74 @@ def test_a_mine_may_be_a_multipolygon(tmp_path):
     geometry = {"type": "MultiPolygon", "coordinates": [SQUARE["coordinates"]]}
     path = tmp_path / "two words.geojson"
     path.write_text(json.dumps({"type": "Feature", "properties": None, "geometry": geometry}))
-    assert (read_mine(str(path)).id, read_mine(str(path)).geometry) == ("two-words", geometry)
+    ((mine,), refused) = read_mines(str(path))
+    assert (mine.id, mine.geometry, refused) == ("two-words", geometry, [])
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="expected GeoJSON, found something else"):
-        read_mine(str(path))
+        read_mines(str(path))
+
+
+def features(*entries) -> str:
+    """A FeatureCollection of (properties, geometry)."""
+    made = [{"type": "Feature", "properties": p, "geometry": g} for p, g in entries]
+    return json.dumps({"type": "FeatureCollection", "features": made})
+
+
+def test_bad_mines_among_good_ones_are_listed(tmp_path):
+    path = tmp_path / "mines.geojson"
+    rows = [
+        ({"id": "a"}, SQUARE),
+        ({"id": "b"}, SWAPPED),
+        ({"name": "C pit"}, None),
+        ({"id": "A"}, SQUARE),
+        (None, BOW),
+    ]
+    path.write_text(features(*rows))
+    mines, refused = read_mines(str(path))
+    assert [mine.id for mine in mines] == ["a"]
+    assert [name for name, _ in refused] == ["b", "C pit", "A", "feature 5"]
+    expected = ("are they swapped", "found None", "two mines have the id 'a'", "cross itself")
+    assert all(text in reason for text, (_, reason) in zip(expected, refused, strict=True))
+    assert read_mines(str(path), ["a"]) == (mines, [])
+    with pytest.raises(BadInput, match=r"expected mines nowhere, found a"):
+        read_mines(str(path), ["nowhere"])
+    path.write_text(features(*rows[1:3]))
+    with pytest.raises(BadInput, match=r"none of 2 features is a mine; the first: .* swapped"):
+        read_mines(str(path))
+
+
+def test_the_other_mines_go_on(tiny_scene, tmp_path, capsys):
+    facts, geometry = (json.loads(tiny_scene.mine.read_text())[k] for k in ("properties", "geometry"))
+    elsewhere = {"type": "Polygon", "coordinates": [ring(29.99, -20.01, 30.01, -19.99)]}
+    path = tmp_path / "mines.geojson"
+    path.write_text(features(({"id": "far"}, elsewhere), (facts, geometry), ({"id": "torn"}, BOW)))
+    words = changed(tiny_scene.run(tmp_path / "o", *tiny_scene.settings(), "--years", "2022"), "--mine", path)
+    assert main(words) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("tiny 2022: active 0.49 km²") for line in lines)
+    assert any(line.startswith("far 2022: invalid: ") for line in lines)
+    assert any(line.startswith("torn: invalid: ") and "cross itself" in line for line in lines)
+    assert [p.name for p in (tmp_path / "o/catalog/mine-activity").glob("*-2022.json")] == ["tiny-2022.json"]
+
+
+@pytest.mark.parametrize(
+    ("sites", "expected"),
+    [
+        ([({}, SQUARE)], "expected a property name at every site"),
+        ([({"name": "x"}, UTM)], "in a projection"),
+        ([({"name": "x"}, {"type": "Polygon", "coordinates": [ring(30, -20, 31, -19)]})], "site 'x' lies outside of m"),
+        ([({"name": "x"}, SQUARE)] * 2, "two sites of m are named 'x'"),
+    ],
+)
+def test_sites(tmp_path, sites, expected):
+    (tmp_path / "mine.geojson").write_text(features((NAMED, SQUARE)))
+    mines, _ = read_mines(str(tmp_path / "mine.geojson"))
+    path = tmp_path / "sites.geojson"
+    path.write_text(features(*sites))
+    with pytest.raises(BadInput, match=re.escape(expected)):
+        read_sites(str(path), mines)
+    path.write_text(features(({"name": "north dump"}, SQUARE)))
+    assert read_sites(str(path), mines)[0].sites == (("north dump", SQUARE),)
 
 
 def test_a_mine_elsewhere(tiny_scene, tmp_path, capsys):

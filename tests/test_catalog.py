@@ -20,8 +20,10 @@ from catalog.cog import layer_cog, rgba_cog
 from catalog.colours import CLASS_COLOURS, colour_ramp
 from catalog.publish import (
     SUFFIXES,
-    Pictures,
+    Extras,
     already_published,
+    annotate,
+    listed_items,
     open_item,
     product_stem,
     publish,
@@ -34,7 +36,7 @@ from pipeline.errors import BadInput, Unavailable
 from pipeline.variables import VARIABLES
 from pipeline.zarr_store import StoredObject, verify
 
-from .product_example import AREA, PAIRS, SHAPE, SITES, example_cube, example_grid, example_pictures
+from .product_example import AREA, PAIRS, SHAPE, SITES, example_cube, example_extras, example_grid
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 MINE = SITES["sishen"][0]
@@ -42,7 +44,7 @@ MINE = SITES["sishen"][0]
 
 def published(root, site="sishen", **changes):
     """The example, published below ``root``."""
-    return publish(SITES[site][0], example_cube(site, **changes), AREA, example_pictures(), root)
+    return publish(SITES[site][0], example_cube(site, **changes), AREA, example_extras(), root)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,8 @@ def test_item_says_what_a_query_asks(folder):
 def test_assets_are_what_they_say(folder):
     path = folder / "catalog/mine-activity/sishen-2021.json"
     assets = json.loads(path.read_text())["assets"]
-    assert set(assets) == {"cube", "cube-xarray", "ndai", "activity", "composite", "thumbnail", "manifest"}
+    files = {"ndai", "activity", "composite", "colours", "series", "thumbnail", "manifest"}
+    assert set(assets) == {"cube", "cube-xarray"} | files
     assert assets["cube"]["type"] == "application/vnd.zarr; version=3"
     assert assets["cube-xarray"]["type"] == "application/vnd+zarr"
     assert assets["cube"]["href"] == assets["cube-xarray"]["href"]
@@ -176,6 +179,26 @@ def test_assets_are_what_they_say(folder):
     assert [b["description"] for b in assets["composite"]["bands"][:3]] == [f"NDAI of {y}" for y in (2019, 2020, 2021)]
     counted = {c["name"]: c["count"] for c in assets["activity"]["classification:classes"]}
     assert sum(counted.values()) == SHAPE[0] * SHAPE[1] and counted["no_data"] == 3 * SHAPE[1]
+    years = {c["value"]: (c["name"], c.get("color_hint")) for c in assets["colours"]["classification:classes"]}
+    assert years[1] == ("active_2019", "ff0000") and years[6] == ("active_2020_2021", "00ffff")
+    assert years[0] == ("active_none", "000000") and years[255] == ("no_data", None)
+    with rasterio.open(path.parent / assets["colours"]["href"]) as source:
+        assert source.nodata == 255 and source.colormap(1)[5] == (255, 0, 255, 255)
+
+
+def test_facts_of_several_years_are_added_to_the_listed_item_alone(tmp_path):
+    published(tmp_path)
+    kept = {p: p.read_bytes() for p in (tmp_path / "products").rglob("*.item.json")}
+    facts = {("sishen", 2021): {"pitpulse:production": 3.5e7}, ("elsewhere", 2021): {"pitpulse:production": 1.0}}
+    assert annotate(tmp_path, facts) == 1
+    assert annotate(tmp_path, facts) == 0  # nothing new, nothing written
+    (item,) = listed_items(tmp_path)
+    assert item["properties"]["pitpulse:production"] == 3.5e7
+    assert kept == {p: p.read_bytes() for p in (tmp_path / "products").rglob("*.item.json")}
+    show(tmp_path, "sishen", 2021, "ab" * 32)  # as a rerun does that finds the year published
+    assert listed_items(tmp_path) == [item]
+    published(tmp_path, fingerprint="cd" * 32)  # another product knows nothing of it
+    assert "pitpulse:production" not in listed_items(tmp_path)[0]["properties"]
 
 
 def test_renders_name_bands_that_exist_and_carry_their_colours(folder):
@@ -274,7 +297,7 @@ def test_class_cog_has_its_colours():
 
 
 def test_composite_cog_has_alpha_and_years():
-    pictures = example_pictures()
+    pictures = example_extras()
     data = rgba_cog(pictures.composite, example_grid("sishen"), ["red 2019", "green 2020", "blue 2021", "alpha"])
     with rasterio.MemoryFile(data) as memory, memory.open() as source:
         assert source.colorinterp[3] == ColorInterp.alpha and source.descriptions[0] == "red 2019"
@@ -298,8 +321,10 @@ def test_layers_off_the_grid_are_refused():
 
 
 def test_a_composite_needs_three_years():
+    with pytest.raises(BadInput, match="the colours of three years need composite_years"):
+        Extras(colours=np.zeros((1, 1), np.uint8))
     with pytest.raises(BadInput, match=r"needs the years of red, green and blue, instead got \(2020,\)"):
-        Pictures(composite=np.zeros((1, 1, 4), np.uint8), composite_years=(2020,))
+        Extras(composite=np.zeros((1, 1, 4), np.uint8), composite_years=(2020,))
 
 
 # --- publishing ----------------------------------------------------------------------------------------------------
@@ -322,7 +347,7 @@ def test_publishing_twice_changes_nothing(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.zarr/**/*")}
     contents = files(tmp_path)
     other = dataclasses.replace(AREA, area=9.0)
-    again = publish(MINE, example_cube(), other, Pictures(), tmp_path)  # other facts, same fingerprint: skipped
+    again = publish(MINE, example_cube(), other, Extras(), tmp_path)  # other facts, same fingerprint: skipped
     assert again.to_dict() == first.to_dict()
     assert files(tmp_path) == contents
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.zarr/**/*")} == before
@@ -413,7 +438,7 @@ def test_an_item_without_a_place_cannot_be_resolved(folder):
 
 def test_a_cube_of_another_mine_is_refused(tmp_path):
     with pytest.raises(BadInput, match="the cube is of mine 'sishen', instead of 'musan'"):
-        publish(SITES["musan"][0], example_cube("sishen"), AREA, example_pictures(), tmp_path)
+        publish(SITES["musan"][0], example_cube("sishen"), AREA, example_extras(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -421,7 +446,7 @@ def test_a_cube_that_breaks_its_promises_is_not_published(tmp_path):
     cube = example_cube()
     cube["coherence"].values[0, 5, 5] = 1.5
     with pytest.raises(BadInput, match="'coherence' must lie in"):
-        publish(MINE, cube, AREA, example_pictures(), tmp_path)
+        publish(MINE, cube, AREA, example_extras(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -432,7 +457,7 @@ def test_a_root_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_a_composite_that_does_not_fit_leaves_the_product_unpublished(tmp_path):
-    pictures = dataclasses.replace(example_pictures(), composite=np.zeros((3, 3, 4), np.uint8))
+    pictures = dataclasses.replace(example_extras(), composite=np.zeros((3, 3, 4), np.uint8))
     with pytest.raises(BadInput, match="a composite must be uint8 of shape"):
         publish(MINE, example_cube(), AREA, pictures, tmp_path)
     assert already_published(tmp_path, "sishen", 2021, "ab" * 32) is None

@@ -19,10 +19,12 @@ from dask.distributed import LocalCluster
 from pipeline.archive import file_revision, list_granules, passes
 from pipeline.cli import Progress, main
 from pipeline.commands.demo import compare
-from pipeline.commands.run import CatalogPublisher, RunRequest, parse_settings, plan_jobs, read_mine
+from pipeline.commands.publisher import CatalogPublisher
+from pipeline.commands.run import RunRequest, parse_settings, plan_jobs
 from pipeline.cube import open_cube
 from pipeline.errors import AlreadyExists
 from pipeline.mine_year import DemSource
+from pipeline.mines import read_mines
 from pipeline.run import Outcome, settle, worker_count
 from pipeline.sentinel1.safe import open_product
 from pipeline.simulate.demo import demo_scene
@@ -337,7 +339,7 @@ def jobs_of(scene, years=(2021, 2022), **changes):
     dem = DemSource((str(scene.dem),), "ellipsoid", revision=file_revision(scene.dem))
     request = RunRequest(str(scene.slc), str(scene.mine), dem, years, "", settings=settings)
     request = dataclasses.replace(request, **changes)
-    return plan_jobs(request, read_mine(request.mine), list_granules(request.archive))
+    return plan_jobs(request, read_mines(request.mine)[0][0], list_granules(request.archive))
 
 
 def test_the_plan_knows_the_published_fingerprint(finished, tiny_scene):

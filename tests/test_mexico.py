@@ -1,5 +1,7 @@
 """Thirty real coherence maps of Mexico City, 2018: 8 x 2 looks, spans of 12 to 132 days, city and hills, no mine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
@@ -14,13 +16,16 @@ from pipeline.settings import Settings
 from pipeline.variables import ACTIVE, INACTIVE, NO_DATA
 
 # Spans up to 132 days and 8 x 2 looks in a city: nothing stays above 0.8 in the mean of all pairs but 52 pixels.
-SETTINGS = Settings(stable_mean=0.7, reject_mean=0.7, looks=(8, 2))
+# Pixels of 150 m: a block of 200 m is one pixel, so that nothing is thinned.
+SETTINGS = Settings(stable_mean=0.7, reject_mean=0.7, looks=(8, 2), spacing=150.0, stable_rule="documented")
+LASTING = replace(SETTINGS, stable_rule="lasting")
 
 
 @pytest.fixture(scope="module")
 def stack(shared_data):
-    """(names, coherence (30, 60, 100) float32, NaN where missing)."""
-    files = sorted((shared_data / "mexico_coherence" / "geotiffs").glob("*_cc.tif"))
+    """(names, coherence (30, 60, 100) float32, NaN where missing), by secondary, then reference date."""
+    files = (shared_data / "mexico_coherence" / "geotiffs").glob("*_cc.tif")
+    files = sorted(files, key=lambda file: (file.name[15:23], file.name[6:14]))
     if len(files) != 30:
         pytest.skip(f"expected 30 coherence rasters of mexico_coherence, found {len(files)}")
     layers = []
@@ -50,9 +55,10 @@ def test_mean_and_deviation_equal_the_published_ones(stack, shared_data):
         np.testing.assert_allclose(ours[seen], theirs[seen], rtol=0, atol=1e-5)  # coherence
 
 
-def test_defaults_refuse_ground_that_is_not_stable(stack, everywhere):
+@pytest.mark.parametrize("rule", ["documented", "lasting"])
+def test_defaults_refuse_ground_that_is_not_stable(stack, everywhere, rule):
     with pytest.raises(NoStablePoints, match=r"only 60 stable points .* at least 100"):
-        select_stable_points(stack[1], everywhere, Settings())
+        select_stable_points(stack[1], everywhere, Settings(stable_rule=rule))
 
 
 def test_stable_points_and_rejection(stack, stable):
@@ -68,11 +74,36 @@ def test_stable_points_and_rejection(stack, stable):
     assert set(stable.reason) == {"accepted", "low_stable_mean"}
     assert lost == [
         "20180106-20180412",
-        "20180106-20180518",
         "20180130-20180412",
-        "20180331-20180717",
+        "20180106-20180518",
         "20180506-20180705",
+        "20180331-20180717",
     ]
+
+
+def test_points_that_last(stack, stable, everywhere):
+    names, coherence = stack
+    time = np.array([np.datetime64(f"{n[15:19]}-{n[19:21]}-{n[21:23]}", "ns") for n in names])
+    lasting = select_stable_points(coherence, everywhere, LASTING, time)
+    assert (lasting.count, lasting.rounds, int(lasting.accepted.sum())) == (542, 3, 28)
+    assert lasting.count == lasting.blocks
+    assert lasting.lasting == pytest.approx(0.795, abs=0.005)  # share: one in five of the chosen does not last
+    assert lasting.optimism == pytest.approx(0.0037, abs=0.0005)  # coherence
+    # spans grow through this network (correlation with time 0.55), which makes two thirds of the slope
+    assert lasting.drift == pytest.approx(-0.125, abs=0.005)  # 1/year
+    assert lasting.drift_error == pytest.approx(0.047, abs=0.003)
+    index = annual_ndai(coherence, lasting, 8).mean
+    assert index[lasting.mask].mean() == pytest.approx(0.0, abs=0.005)  # index
+    other = annual_ndai(coherence, stable, 8).mean
+    assert np.nanmedian(index - other) == pytest.approx(0.010, abs=0.003)  # R_t is 0.008 higher
+
+
+@pytest.mark.parametrize("estimate", ["median", "huber"])
+def test_a_robust_reference_agrees_with_the_mean_on_a_city(stack, everywhere, estimate):
+    lasting = select_stable_points(stack[1], everywhere, replace(LASTING, stable_reference=estimate))
+    difference = (lasting.reference - lasting.mean)[lasting.accepted]
+    assert np.median(difference) == pytest.approx(0.0, abs=1e-6)  # coherence
+    assert 0.0 < np.abs(difference).max() < 0.012
 
 
 def test_rejected_pairs_are_longer(stack, stable):

@@ -5,9 +5,12 @@ central meridian of UTM: grid areas are 0.08 % small there, and 0.2 % large at a
 belongs to the mine where its centre lies inside the polygon: pixels half inside and half outside cancel, and no pixel
 counts twice.
 
-The interval is a spatial block bootstrap: squares of about 200 m, longer than the coherence window and than most
-benches, are drawn with replacement. It says how much the area owes to a few patches, not whether the threshold is
-right.
+With the year's index the area is that of the worked ground's outline, and the interval covers its errors, edges above
+all (`outline`). Without it the area is what the active pixels cover, which is more where ground is worked in patches,
+and the interval is a spatial block bootstrap: squares of about 200 m are drawn with replacement. That says how much
+the area owes to a few patches, not how well the mine's own area is known: on 198 simulated mines it covered the truth
+in 97 % of cases only by being as wide as 1.1 times the truth (and in 85 % where the ground is worked in narrow
+benches, whose active pixels cover 1.3 times the truth), where the outline's is 0.08 wide.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ import pyproj
 from odc.geo.geobox import GeoBox
 
 from ..errors import BadInput
-from ..variables import ACTIVE, NO_DATA
+from ..variables import ACTIVE, INACTIVE, INCOHERENT, NO_DATA
+from .outline import IndexMap, outline_area
 
 BLOCK = 200.0  # m
 MINIMUM_BLOCKS = 20
@@ -32,8 +36,11 @@ LATTICE = 64  # pixels between points at which the scale is computed exactly
 class ActiveArea:
     """Active area of a mine in one year, m2 on the ellipsoid.
 
-    ``low`` and ``high`` bound it with 95 %; NaN where no pixel was observed. ``observed`` is the part of the polygon
-    that has a class, ``mine`` all of it: an area is never extrapolated to what was not observed.
+    ``area`` is the worked ground's, ``low`` and ``high`` bound it with 95 %, NaN where no pixel was observed.
+    ``observed`` is the part of the polygon that has a class, ``mine`` all of it: an area is never extrapolated to what
+    was not observed. ``pixels`` are those called active, ``mapped`` what they cover, equal to ``area`` where no index
+    was given; ``legacy_area`` is their number times the setting of that name, the source documents' arithmetic.
+    ``incoherent`` is the ground inside that can't be decided.
     """
 
     area: float
@@ -42,6 +49,9 @@ class ActiveArea:
     observed: float
     mine: float
     pixels: int
+    mapped: float = np.nan
+    legacy_area: float = np.nan
+    incoherent: float = np.nan
 
 
 def pixel_areas(geobox: GeoBox):
@@ -77,7 +87,9 @@ def pixel_areas(geobox: GeoBox):
     return abs(t.a * t.e) / full
 
 
-def active_area(classes, inside, areas, spacing: float) -> ActiveArea:
+def active_area(
+    classes, inside, areas, spacing: float, index: IndexMap | None = None, legacy_pixel_area: float = 100.0
+) -> ActiveArea:
     """Active area inside the mine with its 95 % interval; same input, same bytes.
 
     Parameters
@@ -89,7 +101,12 @@ def active_area(classes, inside, areas, spacing: float) -> ActiveArea:
     areas : ndarray, (y, x), float64
         Area of every pixel, m2.
     spacing : float
-        Pixel spacing, m: how many pixels make a block.
+        Pixel spacing, m.
+    index : IndexMap, optional
+        The year's index, which finds edges within pixels. Without it, or where less than 50 pixels are quiet, the
+        area is what the active pixels cover.
+    legacy_pixel_area : float
+        What the source documents count a pixel as, m2.
 
     Returns
     -------
@@ -98,23 +115,42 @@ def active_area(classes, inside, areas, spacing: float) -> ActiveArea:
     Raises
     ------
     BadInput
-        If the shapes differ or no pixel is inside.
+        If the shapes differ, no pixel is inside, or the legacy pixel area is not positive.
     """
     classes, inside, areas = np.asarray(classes), np.asarray(inside, bool), np.asarray(areas, np.float64)
-    if not classes.shape == inside.shape == areas.shape:
-        raise BadInput(
-            f"classes, inside and areas must be one shape, instead got {classes.shape}, {inside.shape}, {areas.shape}"
-        )
+    shapes = [classes.shape, inside.shape, areas.shape] + ([] if index is None else [np.shape(index.index)])
+    if len(set(shapes)) > 1:
+        raise BadInput(f"classes, inside, areas and index must be one shape, instead got {', '.join(map(str, shapes))}")
     if not inside.any():
-        raise BadInput("no pixel centre lies inside the mine polygon; use a finer spacing or check the polygon")
+        raise BadInput(
+            "no pixel centre lies inside the mine polygon: it is outside the cube or smaller than a pixel; check the "
+            "polygon or use a finer spacing"
+        )
+    if not legacy_pixel_area > 0:
+        raise BadInput(f"legacy_pixel_area must be positive (m2), instead got {legacy_pixel_area}")
     observed, active = inside & (classes != NO_DATA), inside & (classes == ACTIVE)
-    total, seen = float(areas[inside].sum()), float(areas[observed].sum())
+    total, seen, mapped, unknown = (
+        float(areas[k].sum()) for k in (inside, observed, active, inside & (classes == INCOHERENT))
+    )
+    pixels = int(active.sum())
+    rest = (seen, total, pixels, mapped, pixels * float(legacy_pixel_area), unknown)
     if not observed.any():
-        return ActiveArea(0.0, np.nan, np.nan, 0.0, total, 0)
-    sums = _block_sums(observed, active, areas, max(int(BLOCK / spacing), 1))
+        return ActiveArea(0.0, np.nan, np.nan, *rest)
+    rng = _generator(observed, active)
+    outlined = None
+    if index is not None:
+        decided = active | (inside & (classes == INACTIVE))
+        outlined = outline_area(index, decided & ~active, np.where(decided, areas, 0.0), spacing, rng)
+    if outlined is None:
+        low, high = _interval(*_block_sums(observed, active, areas, max(int(BLOCK / spacing), 1)), rng)
+        outlined = mapped, low * seen, high * seen
+    return ActiveArea(*outlined, *rest)
+
+
+def _generator(observed, active):
+    """A random generator that depends on the data alone."""
     seed = hashlib.sha256(np.packbits(np.stack([observed, active])).tobytes()).digest()
-    low, high = _interval(*sums, np.random.default_rng(int.from_bytes(seed[:8], "big")))
-    return ActiveArea(float(areas[active].sum()), low * seen, high * seen, seen, total, int(active.sum()))
+    return np.random.default_rng(int.from_bytes(seed[:8], "big"))
 
 
 def _block_sums(observed, active, areas, size):

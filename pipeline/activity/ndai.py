@@ -1,6 +1,6 @@
 r"""The normalised difference activity index: how far a pixel's coherence falls below that of the stable points.
 
-    NDAI_t(x) = (R_t - rho_t(x)) / (R_t + rho_t(x)),    R_t = mean of rho_t over the stable points        (per pair)
+    NDAI_t(x) = (R_t - rho_t(x)) / (R_t + rho_t(x)),    R_t = reference of the stable points    (per pair)
     NDAI(x)   = mean of NDAI_t(x) over the accepted pairs of the year                                     (raw)
     NDAI_debiased(x) = (R - rho(x)) / (R + rho(x)),  R and rho(x) annual means over the accepted pairs, debiased first
 
@@ -36,6 +36,17 @@ class AnnualNdai:
     coherence_mean: NDArray[np.float32] = field(repr=False)
 
 
+@dataclass(frozen=True, eq=False)
+class SiteNdai:
+    """A site in each pair, (pair,): ``mean`` and population ``std`` of its coherence over the ``pixels`` (int) with a
+    value, and the ``index`` of the mean; NaN where there is no pixel."""
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+    index: NDArray[np.float64]
+
+
 def ndai(coherence, reference):
     """Activity index of each pair.
 
@@ -44,7 +55,7 @@ def ndai(coherence, reference):
     coherence : ndarray, (pair, ...), float
         Sample coherence in 0..1, NaN where missing.
     reference : ndarray, (pair,), float
-        R_t, the mean over the stable points of the pair; NaN where it has none.
+        R_t, the level of the stable points in the pair (`StablePoints.reference`); NaN where it has none.
 
     Returns
     -------
@@ -92,7 +103,7 @@ def annual_ndai(coherence, stable: StablePoints, minimum_pairs: int) -> AnnualNd
     # pair by pair: the index of a whole year is as large as the cube itself and only its moments are wanted
     for t in np.flatnonzero(stable.accepted):
         rho = np.asarray(coherence[t], np.float64)
-        index = ndai(rho[None], stable.mean[t : t + 1])[0]
+        index = ndai(rho[None], stable.reference[t : t + 1])[0]
         good = np.isfinite(index)
         count += good
         # Welford's update, which keeps the variance exact where all values are alike
@@ -140,13 +151,61 @@ def annual_ndai_debiased(coherence, stable: StablePoints, looks: float, minimum_
         good = np.isfinite(rho)
         count += good
         level += np.where(good, rho, 0.0)
-        reference += np.where(good, stable.mean[t], 0.0)
+        reference += np.where(good, stable.reference[t], 0.0)
     short = count < max(minimum_pairs, 1)
     safe = np.where(short, np.nan, count)
     level, reference = debias_coherence(level / safe, looks), debias_coherence(reference / safe, looks)
     total = level + reference
     index = np.divide(reference - level, total, out=np.full(shape, np.nan), where=total > 0)
     return index.astype(np.float32)
+
+
+def site_ndai(coherence, mask, reference) -> SiteNdai:
+    """Activity index of a site in each pair: that of its mean coherence.
+
+    Parameters
+    ----------
+    coherence : ndarray, (pair, y, x), float
+        Sample coherence, NaN where missing.
+    mask : ndarray, (y, x), bool
+        Pixels of the site.
+    reference : ndarray, (pair,), float
+        R_t.
+
+    Returns
+    -------
+    SiteNdai
+
+    Raises
+    ------
+    BadInput
+        If the mask is not on the grid, holds no pixel, or there is not one reference a pair.
+    """
+    coherence, mask = np.asarray(coherence), np.asarray(mask, bool)
+    if coherence.ndim != 3 or coherence.shape[1:] != mask.shape or not mask.any():
+        raise BadInput(
+            f"mask must hold pixels of the grid of a coherence (pair, y, x), instead got {int(mask.sum())} pixels of "
+            f"{mask.shape} for {coherence.shape}"
+        )
+    over = coherence[:, mask].astype(np.float64)
+    good = np.isfinite(over)
+    pixels = good.sum(axis=1)
+    safe = np.where(pixels > 0, pixels, np.nan)
+    mean = np.where(good, over, 0.0).sum(axis=1) / safe
+    std = np.sqrt((np.where(good, over - mean[:, None], 0.0) ** 2).sum(axis=1) / safe)
+    return SiteNdai(mean, std, pixels, ndai(mean, reference))
+
+
+def site_ndai_debiased(site: SiteNdai, reference, accepted, looks: float) -> float:
+    """Bias-corrected index of a site over the accepted pairs with a value: mean over pixels and pairs, then the
+    inversion, then the ratio (`annual_ndai_debiased` says why). NaN where there is none; 1 where no true coherence is
+    left."""
+    use = np.asarray(accepted, bool) & (site.pixels > 0) & np.isfinite(reference)
+    if not use.any():
+        return np.nan
+    level = np.average(site.mean[use], weights=site.pixels[use])
+    level, stable = debias_coherence([level, np.average(np.asarray(reference)[use], weights=site.pixels[use])], looks)
+    return float((stable - level) / (stable + level)) if stable + level > 0 else np.nan
 
 
 def shortfall(stable: StablePoints, minimum_pairs: int) -> str:

@@ -9,31 +9,32 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-import shapely
-import shapely.geometry
-
 from ..archive import Granule, file_revision, list_granules, passes
-from ..errors import BadInput, NoCoverage
-from ..finish import Finished, Published
+from ..assess import Assessment
+from ..errors import BadInput, NoCoverage, PitpulseError
 from ..mine_year import DemSource, Job
+from ..mines import read_mines, read_sites
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
 from ..run import Outcome, clear_work, dask_client, run_jobs, settle, skip
 from ..settings import Settings
 from ..storage import Location, open_store
+from .publisher import CatalogPublisher, complete_catalog
 
 GOOD = ("done", "skipped")
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run; ``mine`` is the URL of a GeoJSON. ``force``: again, even where the same is published."""
+    """What to run; ``mine`` and ``only`` are those of `mines.read_mines`, ``sites`` the URL of a GeoJSON.
+
+    ``force``: again, even where the same is published.
+    """
 
     archive: str
     mine: str
@@ -44,6 +45,8 @@ class RunRequest:
     settings: Settings = field(default_factory=Settings)
     scheduler: str | None = None
     force: bool = False
+    only: tuple[str, ...] = ()
+    sites: str | None = None
 
 
 def parse_years(text: str) -> tuple[int, ...]:
@@ -91,49 +94,6 @@ def _is_like(value, default) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def read_mine(url: str) -> Mine:
-    """The mine of a GeoJSON: a Feature, or a FeatureCollection with one."""
-    location = open_store(url)
-    try:
-        document = json.loads(location.read_bytes())
-    except ValueError as error:
-        raise BadInput(f"{url}: expected GeoJSON, found something else ({error})") from error
-    features = document.get("features", [document]) if isinstance(document, dict) else None
-    if not isinstance(features, list) or len(features) != 1 or not isinstance(features[0], dict):
-        found = f"{len(features)} features" if isinstance(features, list) else type(features or document).__name__
-        raise BadInput(f"{url}: expected one Feature with a Polygon or MultiPolygon in lon/lat, found {found}")
-    feature = features[0]
-    _check_polygon(url, feature.get("geometry"))
-    facts = feature.get("properties") or {}
-    if not isinstance(facts, dict):
-        raise BadInput(f"{url}: expected properties as an object with id, name, country, commodity, found {facts!r}")
-    name = str(facts.get("name") or facts.get("id") or location.name.rsplit(".", 1)[0])
-    identity = re.sub(r"[^a-z0-9]+", "-", str(facts.get("id") or name).lower()).strip("-")
-    if not identity:
-        raise BadInput(f"{url}: expected a property id or name with letters or digits, found {facts!r}")
-    return Mine(identity, name, feature["geometry"], str(facts.get("country") or ""), str(facts.get("commodity") or ""))
-
-
-def _check_polygon(url: str, geometry) -> None:
-    """Refuse what isn't a proper polygon in degrees."""
-    kind = geometry.get("type") if isinstance(geometry, dict) else geometry
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise BadInput(f"{url}: expected a Feature with a Polygon or MultiPolygon in lon/lat, found {kind!r}")
-    try:
-        polygon = shapely.geometry.shape(geometry)
-    except (ValueError, TypeError, LookupError, AttributeError, shapely.errors.ShapelyError) as error:
-        raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({error})") from error
-    if polygon.is_empty:
-        raise BadInput(f"{url}: expected the coordinates of a {kind}, found none")
-    west, south, east, north = polygon.bounds
-    if not (-90.0 <= south <= north <= 90.0 and -360.0 <= west <= east <= 360.0):
-        raise BadInput(f"{url}: expected longitude, latitude in degrees; are they swapped, or in a projection?")
-    if not polygon.is_valid:
-        raise BadInput(
-            f"{url}: expected a {kind} that doesn't cross itself, found: {shapely.is_valid_reason(polygon)}; repair it"
-        )
-
-
 def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> list[Job]:
     """One job a year: its dates, those its pairs begin with, and the reference that all years share.
 
@@ -157,84 +117,86 @@ def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> l
         acquisitions = tuple(dates[k] for k in needed)
         jobs.append(Job(mine, track, year, acquisitions, dates[0], request.dem, request.settings))
     alone = {job.year: job.fingerprint for job in jobs if job.year in paired}
-    return [
-        replace(job, context=tuple(key for year, key in alone.items() if year != job.year))
-        if job.year in paired
-        else job
-        for job in jobs
-    ]
+    return [replace(job, context=_context(job, alone)) if job.year in paired else job for job in jobs]
 
 
-class CatalogPublisher:
-    """The catalog for the runner, which knows it as a `finish.Publisher`."""
-
-    def published(self, mine: Mine, year: int, key: str, root: str, options: dict) -> bool:
-        """See `finish.Publisher`."""
-        from catalog.publish import already_published
-
-        return already_published(root, mine.id, year, key, **options) is not None
-
-    def show(self, mine: Mine, year: int, key: str, root: str, options: dict) -> Published:
-        """See `finish.Publisher`."""
-        from catalog.publish import show
-
-        item = show(root, mine.id, year, key, **options)
-        values = (item.properties["pitpulse:active_area"], *item.properties["pitpulse:active_area_interval"])
-        area = tuple(np.nan if v is None else v for v in values)
-        return Published(item.get_self_href(), item.assets["cube"].get_absolute_href(), area)
-
-    def publish(self, mine: Mine, finished: Finished, root: str, options: dict) -> str:
-        """See `finish.Publisher`."""
-        from catalog.publish import Pictures, publish
-
-        pictures = Pictures(finished.thumbnail, finished.rgba, finished.rgba_years)
-        return publish(mine, finished.cube, finished.area, pictures, root, **options).get_self_href()
+def _context(job: Job, alone: Mapping[int, str]) -> tuple[str, ...]:
+    """Fingerprints of the other years that a year's product depends on: those of its composite, or all of them."""
+    all_years = job.settings.permanent == "record" or job.settings.classify == "hsv"
+    return tuple(k for y, k in alone.items() if y != job.year and (all_years or job.year - 2 <= y < job.year))
 
 
 def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[Outcome], float]:
     """Plan, run and publish; the outcomes and the seconds it took. Pictures go under ``pictures/`` of the root."""
     started = time.perf_counter()
-    mine = read_mine(request.mine)
+    mines, refused = read_mines(request.mine, request.only)
+    if request.sites:
+        mines = read_sites(request.sites, mines)
     granules = list_granules(request.archive)
     dem = replace(request.dem, revision=" ".join(file_revision(url) for url in request.dem.urls))
+    planned, outcomes = _plan_all(replace(request, dem=dem), mines, granules)
+    outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in refused]
     publisher = CatalogPublisher()
     with _writable(request.out) as root:
-        settled = [
-            settle(job, request.out, publisher, request.force)
-            for job in plan_jobs(replace(request, dem=dem), mine, granules)
-        ]
+        settled = [settle(job, request.out, publisher, request.force) for job in planned]
         jobs = [job for job, _ in settled]
-        outcomes = [skip(job, request.out, publisher) for job, done in settled if done]
+        skipped = [skip(job, request.out, publisher) for job, done in settled if done]
         dates = sum(len(job.dates) for job, done in settled if not done)
-        progress(
-            f"{mine.name}: {len(jobs)} year(s) on track {jobs[0].track}, {len(outcomes)} published already, "
-            f"{dates} dates to read"
-        )
+        progress(_announcement(mines, jobs, len(skipped), dates))
+        made = skipped
         if dates:
             try:
-                with dask_client(request.scheduler, len(jobs) - len(outcomes)) as client:
-                    outcomes = run_jobs(jobs, request.out, publisher, client, progress, outcomes)
+                with dask_client(request.scheduler, len(jobs) - len(skipped)) as client:
+                    made = run_jobs(jobs, request.out, publisher, client, progress, skipped)
             finally:
                 clear_work(jobs, request.out)
-                _clear_parts(jobs, root)
-        for outcome in outcomes:
+                _clear_parts(jobs, root, publisher)
+        for outcome in made:
             for name, data in outcome.pictures.items():
                 root.write_bytes(f"pictures/{name}", data)
-        if any(o.item for o in outcomes):
-            from catalog.publish import rebuild_catalog
-
-            rebuild_catalog(request.out)
-    return outcomes, time.perf_counter() - started
+        if any(o.item for o in made):
+            made = _told(made, complete_catalog(request.out, mines))
+    return made + outcomes, time.perf_counter() - started
 
 
-def _clear_parts(jobs: Sequence[Job], root: Location) -> None:
+def _plan_all(request: RunRequest, mines: Sequence[Mine], granules) -> tuple[list[Job], list[Outcome]]:
+    """Jobs of all mines, and an outcome for each mine that none can be planned for; a mine alone is refused aloud."""
+    jobs, outcomes = [], []
+    for mine in mines:
+        try:
+            jobs += plan_jobs(request, mine, granules)
+        except PitpulseError as error:
+            if len(mines) == 1:
+                raise
+            outcomes.append(Outcome(mine.id, mine.id, 0, "invalid", str(error)))
+    return jobs, outcomes
+
+
+def _announcement(mines: Sequence[Mine], jobs: Sequence[Job], published: int, dates: int) -> str:
+    who = mines[0].name or mines[0].id if len(mines) == 1 else f"{len(mines)} mines"
+    tracks = ", ".join(str(track) for track in sorted({job.track for job in jobs}))
+    return f"{who}: {len(jobs)} year(s) on track {tracks}, {published} published already, {dates} dates to read"
+
+
+def _told(outcomes: Sequence[Outcome], assessed: Sequence[Assessment]) -> list[Outcome]:
+    """The outcomes with a sentence about production and emissions where they are known."""
+    texts = {}
+    for a in assessed:
+        if a.production:
+            p, e = a.production, a.emission
+            text = f"ore {p.tonnes / 1e6:.3g} Mt (95 %: {p.low / 1e6:.3g}-{p.high / 1e6:.3g}; {p.basis})"
+            texts[a.mine_id, a.year] = text + (
+                f", CO2 {e.tonnes / 1e3:.3g} kt ({e.confidence} confidence)" if e else ""
+            )
+    return [replace(o, events=(*o.events, texts[o.mine, o.year])) if (o.mine, o.year) in texts else o for o in outcomes]
+
+
+def _clear_parts(jobs: Sequence[Job], root: Location, publisher: CatalogPublisher) -> None:
     """Remove what a publisher that was killed left under hidden names; what it had finished stays."""
-    from catalog.publish import product_stem
-
     if not root.is_local:
         return
     for job in jobs:
-        stem = Path(root.path, product_stem(job.mine.id, job.year, job.fingerprint))
+        stem = Path(root.path, publisher.stem(job.mine, job.year, job.fingerprint))
         for left in stem.parent.glob(f".{stem.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -267,7 +229,8 @@ def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
     lines = []
     for o in outcomes:
         if o.state not in GOOD:
-            lines.append(f"{o.mine} {o.year}: {o.state}: {o.reason.strip()}")
+            when = f" {o.year}" if o.year else ""  # a mine that never came to its years
+            lines.append(f"{o.mine}{when}: {o.state}: {o.reason.strip()}")
             continue
         area, low, high = (v / 1e6 for v in o.area)
         lines.append(
@@ -276,6 +239,7 @@ def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
             + ("; skipped, the same is published (--force makes it again)" if o.state == "skipped" else "")
         )
         lines += [f"  rejected {a} / {b}: {why} (stable mean {mean:.2f})" for a, b, why, mean in o.rejected]
+        lines += [f"  {text}" for text in o.events]
         lines.append(f"  item {o.item}")
     read, window = sum(o.bytes_read for o in outcomes), sum(o.window_bytes for o in outcomes)
     ratio = f" ({read / window:.2f} x the windows)" if window else ""

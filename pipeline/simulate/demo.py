@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..constants import WGS84_A
-from ..model import Mine
+from ..model import EmissionFactor, Mine, ProductionFigure
 from .layout import Date, Track
 from .rasters import write_raster
 from .render import Ground, Surface
@@ -32,6 +32,7 @@ QUIET_YEAR = 2022
 BARE, VEGETATION, WORKED = 0.93, 0.25, 0.05  # γ over 12 days
 BARE_REACH = 1.12  # bare ground goes on for 12 % of the radius beyond the mine's polygon
 SNOW = 0.32  # κ: pairs with the snow date keep γ·κ = 0.30 even on bare ground
+REPORTED_ORE = 2.7e6  # t in 2021, the only year with a report
 DUMP_SHARE = 0.7  # of a year's intervals in which its part of the dump is worked, from the first
 
 
@@ -169,7 +170,11 @@ def demo_scene(
         track, demo_dates(dates_a_year), surface, (float(west), float(south), float(east), float(north)), (swath,),
         seed=seed
     )  # fmt: skip
-    mine = Mine("demo-pit", "Demo pit", geometry, "ZAF", "iron ore")
+    mine = Mine(
+        "demo-pit", "Demo pit", geometry, "ZAF", "iron ore", "operating",
+        production=(ProductionFigure(2021, REPORTED_ORE, "ore", "simulated report", "Mt"),),
+        emission_factors=(EmissionFactor(0.0102, "asset", "simulated report"),),
+    )  # fmt: skip
     return Demo(scene, mine, {y: {n: o.polygon() for n, o in parts.items()} for y, parts in WORK.items()})
 
 
@@ -181,7 +186,9 @@ def write_demo(
     folder.mkdir(parents=True, exist_ok=True)
     write_raster(demo.scene.surface.terrain, folder / "dem.tif")
     mine = demo.mine
-    properties = {"id": mine.id, "name": mine.name, "country": mine.country, "commodity": mine.commodity}
+    properties = {name: getattr(mine, name) for name in ("id", "name", "country", "commodity", "status")}
+    properties["production"] = [asdict(figure) for figure in mine.production]
+    properties["emission_factors"] = [asdict(factor) for factor in mine.emission_factors]
     feature = {"type": "Feature", "properties": properties, "geometry": mine.geometry}
     collection = {"type": "FeatureCollection", "features": [feature]}
     (folder / "mine.geojson").write_text(json.dumps(collection, indent=1) + "\n")

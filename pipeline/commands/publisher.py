@@ -1,0 +1,76 @@
+"""The catalog as the commands use it; nothing else of the pipeline knows that there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..assess import Assessment, assess
+from ..finish import Finished, Published
+from ..model import Mine
+
+
+class CatalogPublisher:
+    """The catalog for the runner, which knows it as a `finish.Publisher`."""
+
+    def published(self, mine: Mine, year: int, key: str, root: str, options: dict) -> bool:
+        """See `finish.Publisher`."""
+        from catalog.publish import already_published
+
+        return already_published(root, mine.id, year, key, **options) is not None
+
+    def show(self, mine: Mine, year: int, key: str, root: str, options: dict) -> Published:
+        """See `finish.Publisher`."""
+        from catalog.publish import show
+
+        item = show(root, mine.id, year, key, **options)
+        values = (item.properties["pitpulse:active_area"], *item.properties["pitpulse:active_area_interval"])
+        area = tuple(np.nan if v is None else v for v in values)
+        return Published(item.get_self_href(), item.assets["cube"].get_absolute_href(), area)
+
+    def publish(self, mine: Mine, finished: Finished, root: str, options: dict) -> str:
+        """See `finish.Publisher`."""
+        from catalog.publish import Extras, publish
+
+        f = finished
+        extras = Extras(f.thumbnail, f.series.parquet(), f.rgba, f.rgba_years, f.colours)
+        return publish(mine, f.cube, f.area, extras, root, **options).get_self_href()
+
+    def stem(self, mine: Mine, year: int, key: str) -> str:
+        """Path of a product from the root, without suffix."""
+        from catalog.publish import product_stem
+
+        return product_stem(mine.id, year, key)
+
+
+def mine_years(root: str) -> list[dict]:
+    """Properties of every mine-year that the catalog under ``root`` lists."""
+    from catalog.publish import listed_items
+
+    return [item["properties"] for item in listed_items(root)]
+
+
+def add_assessments(root: str, found: Sequence[Assessment]) -> int:
+    """Have the listed items say production and emissions; returns how many changed."""
+    from catalog.publish import annotate
+
+    facts = {(a.mine_id, a.year): a.properties for a in found if a.year is not None}
+    return annotate(root, facts)
+
+
+def complete_catalog(root: str, mines: Sequence[Mine]) -> list[Assessment]:
+    """What follows from all years of a run: production and emissions where figures are known, and the collection.
+
+    Mines without any reported figure are left as they are: their production needs the whole inventory, which
+    ``pitpulse emissions`` takes.
+    """
+    from catalog.publish import rebuild_catalog
+
+    known, found = [mine for mine in mines if mine.production], []
+    if known:
+        ids = {mine.id for mine in known}
+        found = assess([p for p in mine_years(root) if p["pitpulse:mine_id"] in ids], known)
+        add_assessments(root, found)
+    rebuild_catalog(root)
+    return found
