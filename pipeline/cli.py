@@ -94,7 +94,7 @@ def _add_demo(commands) -> None:
 
 def _add_simulate(commands) -> None:
     p = _command(commands, "simulate", _simulate, "write Sentinel-1 SAFE products with known truth: the demo mine's")
-    p.add_argument("out", help="folder for slc/*.SAFE, dem.tif, mine.geojson and truth.json")
+    p.add_argument("out", help="folder for slc/*.SAFE, dem.tif, mine.geojson, sites.geojson and truth.json")
     p.add_argument("--dates", type=int, default=14, help="dates a year, 12 days apart (default: 14)")
     p.add_argument("--swath", choices=("IW1", "IW2", "IW3"), default="IW2")
     p.add_argument("--orbit-pass", choices=("ascending", "descending"), default="descending")

@@ -7,20 +7,21 @@ By default a year's classes depend on the other years only through the mask of p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import xarray as xr
 
 from .activity.area import ActiveArea, active_area, pixel_areas
-from .activity.classify import ThreeYears, classify_year, coherent_pairs, undecidable
+from .activity.classify import ThreeYears, class_code, classify_year, coherent_pairs, undecidable
 from .activity.composite import composite
 from .activity.hues import composite_years
+from .activity.outline import IndexMap
 from .activity.significance import Evidence, Significance
 from .cube import grid_of
 from .model import Mine
-from .series import MineSeries, active_sites, mine_series, polygon_sites
+from .series import AZIMUTH_SPACING, RANGE_SPACING, MineSeries, active_sites, mine_series, polygon_sites
 from .settings import Settings
 
 
@@ -102,8 +103,14 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
         if found.significance is not None:
             cube["activity_score"].values[...] = found.significance.z
             cube.attrs |= _test_facts(found.significance)
-        inside = cube["mine"].values == 1
-        measured[year] = active_area(found.classes, inside, areas, settings.spacing)
+        measured[year] = active_area(
+            found.classes,
+            cube["mine"].values == 1,
+            areas,
+            settings.spacing,
+            _index_map(cube, settings),
+            settings.legacy_pixel_area,
+        )
     return [_finished(mine, by_year, year, measured[year], settings) for year in years]
 
 
@@ -120,6 +127,16 @@ def _evidence(cube: xr.Dataset) -> Evidence:
     )
 
 
+def _index_map(cube: xr.Dataset, settings: Settings) -> IndexMap | None:
+    """What the outline of worked ground is drawn from; None on grids whose pixels are larger than the windows."""
+    range_looks, azimuth_looks = settings.looks
+    angle = float(np.nanmean(cube["incidence_angle"].values))
+    window = azimuth_looks * AZIMUTH_SPACING, range_looks * RANGE_SPACING / np.sin(angle)
+    if settings.spacing > min(window):
+        return None
+    return IndexMap(cube["ndai"].values, int(cube["accepted"].values.sum()), window)
+
+
 def _test_facts(found: Significance) -> dict:
     """What the cube's root says of the test, and of the looks that its stable points show."""
     facts = {"test_looks": found.looks, "test_spread": found.spread, "test_limit": found.limit}
@@ -134,14 +151,15 @@ def _three_years(by_year: Mapping[int, xr.Dataset], year: int) -> ThreeYears | N
 
 
 def _finished(mine: Mine, by_year: Mapping[int, xr.Dataset], year: int, area: ActiveArea, settings: Settings):
-    """Series and pictures of one year whose classes are known, as are those of the two before it."""
+    """Series and pictures of one year; onsets, alerts and colours look back at the two years before it."""
     from .pictures import class_picture, composite_picture, ndai_picture, thumbnail  # only workers need its half second
-    from .pictures.album import class_code
 
     cube, years = by_year[year], (year - 2, year - 1, year)
     grid, ndai, classes = grid_of(cube), cube["ndai"].values, cube["activity"].values
     sites = polygon_sites(dict(mine.sites), cube) if mine.sites else active_sites(cube, settings)
     series = mine_series([cube], sites, settings)
+    known = mine_series([by_year[y] for y in years if y in by_year], sites, settings)
+    series = replace(series, sites=known.sites, changes=known.changes, alerts=known.alerts)
     rgba, colours, pictures = None, None, {}
     if all(y in by_year for y in years):
         rgba = composite(
@@ -154,17 +172,19 @@ def _finished(mine: Mine, by_year: Mapping[int, xr.Dataset], year: int, area: Ac
     pictures[f"{mine.id}-{year}-classes.png"] = class_picture(classes, grid, mine, year)
     small = thumbnail(ndai if rgba is None else rgba, settings)
     shown = years if settings.composite_order == "oldest-red" else years[::-1]
-    events = _events(mine, series)
+    events = _events(mine, series, year)
     return Finished(cube, area, series, small, pictures, events, rgba, shown if rgba is not None else (), colours)
 
 
-def _events(mine: Mine, series: MineSeries) -> tuple[str, ...]:
-    """When the named sites were active, and what the newest pair raised."""
+def _events(mine: Mine, series: MineSeries, year: int) -> tuple[str, ...]:
+    """When the named sites were active in a year, and what its newest pair raised."""
     names = {name for name, _ in mine.sites}
     said = []
     for change in (c for c in series.changes if c["site"] in names):
+        if change["onset_after"][:4] > str(year) or (not change["ongoing"] and change["end_before"][:4] < str(year)):
+            continue
         start = f"{change['onset_after'][:10]}/{change['onset_before'][:10]}"
-        start = "the start" if change["active_from_the_start"] else start
+        start = "the start of the record" if change["active_from_the_start"] else start
         stop = "on" if change["ongoing"] else f"to {change['end_after'][:10]}/{change['end_before'][:10]}"
         said.append(f"site {change['site']}: active from {start} {stop} (NDAI {change['ndai']:.2f})")
     for alert in (a for a in series.alerts if a["new"]):

@@ -42,7 +42,7 @@ class Settings:
 
     # activity
     minimum_pairs: int = 8  # fewer accepted pairs give NaN
-    classify: str = "threshold"  # or "test", "hsv"
+    classify: str = "test"  # or "threshold", "hsv"
     threshold: float = 0.15  # NDAI above is active
     false_discovery_rate: float = 0.05  # of the pixels that "test" calls active
     test_combination: str = "squares"  # of the scores of a year's pairs; or "stouffer"

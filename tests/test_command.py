@@ -408,15 +408,18 @@ def demo_outcome(finished, year: int, **changes) -> tuple[Outcome, dict]:
     item = str(finished[0] / f"catalog/mine-activity/tiny-{year}.json")
     worked = {"type": "Polygon", "coordinates": [ring(*WORKED)]}
     truth = {"snow_date": "2019-01-01", "activity": {"2021": {}, "2022": {"north_west": worked}}}
-    return dataclasses.replace(Outcome("k", "tiny", year, "done", item=item), **changes), truth
+    area = tuple(json.loads(Path(item).read_text())["properties"]["pitpulse:active_area_interval"])
+    area = (sum(area) / 2, *area)
+    return dataclasses.replace(Outcome("k", "tiny", year, "done", item=item, area=area), **changes), truth
 
 
 def test_compare_agrees_with_the_truth(finished):
     good, truth = demo_outcome(finished, 2022)
     verdicts = compare([demo_outcome(finished, 2021)[0], good], truth)
-    assert [ok for ok, _ in verdicts] == [True, True, True], verdicts
+    assert [ok for ok, _ in verdicts] == [True, True, True, True], verdicts
     assert "quiet year: 0.00% of the mine called active" in verdicts[0][1]
-    assert "north_west found on" in verdicts[1][1] and "intersection over union 0.9" in verdicts[2][1]
+    assert "north_west found on" in verdicts[1][1] and "intersection over union 0.9" in verdicts[3][1]
+    assert "truth 0.489 km²" in verdicts[2][1]
 
 
 def test_compare_can_fail(finished):
@@ -424,7 +427,9 @@ def test_compare_can_fail(finished):
     quiet = compare([outcome], {**truth, "activity": {}})
     assert [ok for ok, _ in quiet] == [False] and "quiet year: 2" in quiet[0][1]
     lazy = compare([dataclasses.replace(outcome, year=2022, item=demo_outcome(finished, 2021)[0].item)], truth)
-    assert [ok for ok, _ in lazy] == [False, False]
+    assert [ok for ok, _ in lazy] == [False, True, False]  # the area is the outcome's own
+    wrong = compare([dataclasses.replace(outcome, area=(0.52e6, 0.5e6, 0.54e6))], truth)
+    assert [ok for ok, _ in wrong] == [True, False, True]
     assert compare([dataclasses.replace(outcome, state="invalid", item="")], truth) == [(False, "2022: no product")]
     snow = {**truth, "snow_date": "2022-03-11"}
     assert compare([outcome], snow)[-1] == (False, "2022: 0 of 2 pairs with the snow date rejected, 0 others")

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 from pipeline.activity.area import active_area
-from pipeline.activity.classify import classify, coherent_pairs
+from pipeline.activity.classify import classes, coherent_pairs, threshold_active
 from pipeline.activity.ndai import annual_ndai, annual_ndai_debiased
 from pipeline.activity.stable_points import select_stable_points
 from pipeline.errors import NoStablePoints
@@ -149,7 +149,7 @@ def test_debiased_index_opens_the_scale(stack, stable):
 
 def test_classes_and_area_of_the_stack(stack, stable, everywhere):
     annual = annual_ndai(stack[1], stable, 8)
-    kinds = classify(annual.mean, SETTINGS)
+    kinds = classes(threshold_active(annual.mean, SETTINGS.threshold), np.isfinite(annual.mean))
     assert (kinds == NO_DATA).sum() == np.isnan(annual.mean).sum()
     assert set(np.unique(kinds)) == {NO_DATA, INACTIVE, ACTIVE}
     area = active_area(kinds, everywhere, np.full(kinds.shape, 145.0 * 153.6), 150.0)

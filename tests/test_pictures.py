@@ -17,6 +17,7 @@ from odc.geo.geom import BoundingBox
 from PIL import Image
 from pyproj import Transformer
 
+from pipeline.activity.classify import class_code
 from pipeline.activity.composite import colour_years, composite
 from pipeline.commands.pictures import PicturesRequest, beside, draw, pictures
 from pipeline.cube import grid_of, write_map
@@ -24,7 +25,7 @@ from pipeline.errors import BadInput
 from pipeline.grid import inside, utm_grid
 from pipeline.model import Mine, ProductionFigure
 from pipeline.pictures import THUMBNAIL_SIZE, class_picture, composite_picture, ndai_picture, thumbnail
-from pipeline.pictures.album import Album, class_code, mine_of, places
+from pipeline.pictures.album import Album, mine_of, places
 from pipeline.pictures.charts import BAR, YearArea, YearProduction, activity_chart
 from pipeline.pictures.codes import code_picture, code_sheet, count_colours
 from pipeline.pictures.drawing import encode_png

@@ -8,9 +8,9 @@ counts twice.
 With the year's index the area is that of the worked ground's outline, and the interval covers its errors, edges above
 all (`outline`). Without it the area is what the active pixels cover, which is more where ground is worked in patches,
 and the interval is a spatial block bootstrap: squares of about 200 m are drawn with replacement. That says how much
-the area owes to a few patches, not how well the mine's own area is known: on 198 simulated mines it covered the truth
-in 97 % of cases only by being as wide as 1.1 times the truth (and in 85 % where the ground is worked in narrow
-benches, whose active pixels cover 1.3 times the truth), where the outline's is 0.08 wide.
+the area owes to a few patches, not how well the mine's own area is known. On 200 simulated mines, classified by `test`,
+it covered the truth in 88 % of cases (27 % where the ground is worked in narrow benches) at a mean width of 1.3 times
+the truth; the outline's covers it in 95 % at a mean width of 0.06.
 """
 
 from __future__ import annotations
@@ -117,17 +117,7 @@ def active_area(
     BadInput
         If the shapes differ, no pixel is inside, or the legacy pixel area is not positive.
     """
-    classes, inside, areas = np.asarray(classes), np.asarray(inside, bool), np.asarray(areas, np.float64)
-    shapes = [classes.shape, inside.shape, areas.shape] + ([] if index is None else [np.shape(index.index)])
-    if len(set(shapes)) > 1:
-        raise BadInput(f"classes, inside, areas and index must be one shape, instead got {', '.join(map(str, shapes))}")
-    if not inside.any():
-        raise BadInput(
-            "no pixel centre lies inside the mine polygon: it is outside the cube or smaller than a pixel; check the "
-            "polygon or use a finer spacing"
-        )
-    if not legacy_pixel_area > 0:
-        raise BadInput(f"legacy_pixel_area must be positive (m2), instead got {legacy_pixel_area}")
+    classes, inside, areas = _checked(classes, inside, areas, index, legacy_pixel_area)
     observed, active = inside & (classes != NO_DATA), inside & (classes == ACTIVE)
     total, seen, mapped, unknown = (
         float(areas[k].sum()) for k in (inside, observed, active, inside & (classes == INCOHERENT))
@@ -140,11 +130,27 @@ def active_area(
     outlined = None
     if index is not None:
         decided = active | (inside & (classes == INACTIVE))
-        outlined = outline_area(index, decided & ~active, np.where(decided, areas, 0.0), spacing, rng)
+        outlined = outline_area(index, decided & ~active, active, np.where(decided, areas, 0.0), spacing, rng)
     if outlined is None:
         low, high = _interval(*_block_sums(observed, active, areas, max(int(BLOCK / spacing), 1)), rng)
         outlined = mapped, low * seen, high * seen
     return ActiveArea(*outlined, *rest)
+
+
+def _checked(classes, inside, areas, index, legacy_pixel_area):
+    """The first three as arrays, or a named complaint."""
+    classes, inside, areas = np.asarray(classes), np.asarray(inside, bool), np.asarray(areas, np.float64)
+    shapes = [classes.shape, inside.shape, areas.shape] + ([] if index is None else [np.shape(index.index)])
+    if len(set(shapes)) > 1:
+        raise BadInput(f"classes, inside, areas and index must be one shape, instead got {', '.join(map(str, shapes))}")
+    if not inside.any():
+        raise BadInput(
+            "no pixel centre lies inside the mine polygon: it is outside the cube or smaller than a pixel; check the "
+            "polygon or use a finer spacing"
+        )
+    if not legacy_pixel_area > 0:
+        raise BadInput(f"legacy_pixel_area must be positive (m2), instead got {legacy_pixel_area}")
+    return classes, inside, areas
 
 
 def _generator(observed, active):

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 from ..errors import BadInput
 from ..settings import Settings
 from ..variables import ACTIVE, INACTIVE, INCOHERENT, LAYOVER, NO_DATA, SHADOW
-from .composite import NO_COLOUR
+from .composite import NO_COLOUR, year_code
 from .hues import hue_active, hue_code
 from .significance import Evidence, Significance, year_significance
 
@@ -246,28 +246,27 @@ def classify_year(
     return Classified(classes(hue_active(code, three.position, settings.composite_order), code != NO_COLOUR, permanent))
 
 
-def classify(ndai, settings: Settings, permanent=None):
-    """Classes of a year by the classifier that the settings name.
+def class_code(years, order: str):
+    """Eight colours of three years' classes.
 
     Parameters
     ----------
-    ndai : ndarray, (y, x), float
-        Annual index; NaN becomes no data.
-    settings : Settings
-        ``classify`` and the classifier's own parameters (``threshold``).
-    permanent : ndarray, (y, x), bool, optional
-        As `classes`.
+    years : sequence of three ndarrays, (y, x), uint8
+        As `classes`, oldest first.
+    order : str
+        As `composite.composite`.
 
     Returns
     -------
     ndarray, (y, x), uint8
-        As `classes`.
+        As `composite.year_code`; ``composite.NO_COLOUR`` where a year has no data, and where the ground is incoherent
+        in all of them: it can't be decided.
 
     Raises
     ------
     BadInput
-        For an unknown classifier, or shapes that differ.
+        As `composite.year_code`.
     """
-    if settings.classify != "threshold":
-        raise BadInput(f"classify must be threshold, instead got {settings.classify!r}")
-    return classes(threshold_active(ndai, settings.threshold), np.isfinite(ndai), permanent)
+    years = np.asarray(years)
+    known = (years != NO_DATA).all(axis=0) & ~(years == INCOHERENT).all(axis=0)
+    return year_code(years == ACTIVE, known, order)

@@ -85,7 +85,7 @@ class Evidence:
     mine : ndarray, (y, x), bool
         Pixels inside the mine.
     optimism : float
-        By how much the choice of the stable points flatters R_t.
+        By how much the choice of the stable points flatters R_t; NaN where that was not measured counts as 0.
     """
 
     coherence: NDArray[np.float32] = field(repr=False)
@@ -254,7 +254,8 @@ def year_significance(evidence: Evidence, candidates, settings: Settings) -> Sig
     accepted, candidates = np.asarray(evidence.accepted, bool), np.asarray(candidates, bool)
     if candidates.shape != np.shape(evidence.mine):
         raise BadInput(f"candidates must be on the grid {np.shape(evidence.mine)}, instead got {candidates.shape}")
-    reference = np.asarray(evidence.reference, np.float64)[accepted] - evidence.optimism
+    optimism = evidence.optimism if np.isfinite(evidence.optimism) else 0.0
+    reference = np.asarray(evidence.reference, np.float64)[accepted] - optimism
     if not np.isfinite(reference).all():
         raise BadInput("every accepted pair needs a reference (mean of the stable points), instead got NaN")
     coherence = np.ascontiguousarray(evidence.coherence[accepted], np.float32)

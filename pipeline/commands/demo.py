@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyproj
+import shapely.geometry
 
 from ..cube import grid_of, open_cube
 from ..errors import AlreadyExists, BadInput, Unavailable
@@ -22,7 +24,7 @@ from ..variables import ACTIVE
 if TYPE_CHECKING:
     from ..run import Outcome
 
-SCENE = ("slc", "dem.tif", "mine.geojson", "truth.json")  # what `simulate` writes
+SCENE = ("slc", "dem.tif", "mine.geojson", "sites.geojson", "truth.json")  # what `simulate` writes
 RESULTS = ("products", "catalog", "pictures")  # what `run` writes
 
 
@@ -50,7 +52,7 @@ def simulate(out: str, overwrite: bool, say: Callable[[str], None], progress: Ca
         made = _write_scene(demo, Path(out), progress)
     except OSError as error:
         raise Unavailable(f"can't write {out}: {error.strerror or error}; check the folder and the disk") from error
-    say(f"{made} products in {out}/slc, with dem.tif, mine.geojson, truth.json")
+    say(f"{made} products in {out}/slc, with dem.tif, mine.geojson, sites.geojson, truth.json")
     say(f"{time.perf_counter() - started:.1f} s; next: pitpulse run --archive {out}/slc --mine {out}/mine.geojson "
         f"--dem {out}/dem.tif --dem-datum ellipsoid --years 2021-2023 --out products")  # fmt: skip
     return 0
@@ -90,6 +92,7 @@ def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: 
     An earlier demo at ``out`` is removed first, so that what is compared was made now.
     """
     from ..mine_year import DemSource
+    from .pictures import PicturesRequest, draw
     from .run import RunRequest, execute, summary
 
     scene = f"{out}/scene"
@@ -104,8 +107,14 @@ def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: 
         years=years,
         out=out,
         scheduler=scheduler,
+        sites=f"{scene}/sites.geojson",
     )
     outcomes, seconds = execute(request, progress)
+    items = tuple(outcome.item for outcome in outcomes if outcome.item)
+    if items:
+        drawn = draw(PicturesRequest(items, f"{out}/pictures", request.mine, request.sites), progress)
+        for line in drawn.failed:
+            say(f"no picture: {line}")
     for line in summary(outcomes, out, seconds):
         say(line)
     verdicts = compare(outcomes, json.loads(Path(f"{scene}/truth.json").read_text()))
@@ -134,6 +143,10 @@ def compare(outcomes: list[Outcome], truth: dict) -> list[tuple[bool, str]]:
             share = active[part].mean()
             out.append((share >= 0.8, f"{year}: {name} found on {share:.0%} of its {part.sum() * 4e-4:.2f} km²"))
         if parts:
+            true = ground_area(parts.values())
+            estimate, low, high = outcome.area
+            text = f"{year}: active area {estimate / 1e6:.3f} km² (95 %: {low / 1e6:.3f}-{high / 1e6:.3f}), truth"
+            out.append((abs(estimate / true - 1.0) <= 0.03, f"{text} {true / 1e6:.3f} km²"))
             iou = (active & expected).sum() / (active | expected).sum()
             out.append((iou >= 0.8, f"{year}: active mask against truth: intersection over union {iou:.3f}"))
         else:
@@ -145,6 +158,13 @@ def compare(outcomes: list[Outcome], truth: dict) -> list[tuple[bool, str]]:
             good = len(snow) == 2 and others == 0
             out.append((good, f"{year}: {len(snow)} of 2 pairs with the snow date rejected, {others} others"))
     return out
+
+
+def ground_area(polygons) -> float:
+    """Area of GeoJSON polygons (lon/lat degrees) that don't overlap, on the WGS84 ellipsoid, m2."""
+    ellipsoid = pyproj.Geod(ellps="WGS84")
+    shapes = (shapely.geometry.shape(polygon) for polygon in polygons)
+    return sum(abs(ellipsoid.geometry_area_perimeter(shape)[0]) for shape in shapes)
 
 
 def _cube_of(outcome: Outcome) -> str:

@@ -21,14 +21,15 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 
 from ..activity.area import active_area, pixel_areas
-from ..activity.composite import colour_years, composite, year_code
+from ..activity.classify import class_code
+from ..activity.composite import colour_years, composite
 from ..activity.sites import Site, connected_sites
 from ..cube import grid_of
 from ..errors import BadInput
 from ..model import Mine
 from ..series import MineSeries, mine_series, polygon_sites
 from ..settings import Settings
-from ..variables import ACTIVE, INCOHERENT, NO_DATA
+from ..variables import ACTIVE
 from .charts import YearArea, YearProduction, activity_chart
 from .codes import code_picture, code_sheet, count_colours
 from .maps import class_picture, composite_picture, ndai_picture
@@ -143,26 +144,6 @@ class Album:
         title = (self.mine.name or self.mine.id, f"{words} by year")
         chart = activity_chart(title, areas, self.production, self.mine.production, meaning)
         return {f"{self.mine.id}-areas.png": chart}
-
-
-def class_code(classes: Sequence[np.ndarray], order: str):
-    """Eight colours of three years' classes.
-
-    Parameters
-    ----------
-    classes : three ndarrays, (y, x), uint8
-        Oldest first; values of `variables`.
-    order : str
-        ``"oldest-red"``: bit 0 is the oldest year; ``"newest-red"``: the newest.
-
-    Returns
-    -------
-    ndarray, (y, x), uint8
-        0..7; 255 where a year has no data, and where the ground is incoherent in all of them: it can't be decided.
-    """
-    classes = np.stack(classes)
-    known = (classes != NO_DATA).all(axis=0) & (classes != INCOHERENT).any(axis=0)
-    return year_code(classes == ACTIVE, known, order)
 
 
 def area_of(cube: xr.Dataset) -> YearArea:

@@ -181,7 +181,8 @@ def demo_scene(
 def write_demo(
     demo: Demo, folder: Path | str, workers: int = 2, progress: Callable[[str], None] = lambda _: None
 ) -> Simulated:
-    """The demo on disk: ``slc/*.SAFE``, ``dem.tif`` (ellipsoidal heights), ``mine.geojson`` and ``truth.json``."""
+    """The demo on disk: ``slc/*.SAFE``, ``dem.tif`` (ellipsoidal heights), ``mine.geojson``, ``sites.geojson`` (what is
+    worked) and ``truth.json``."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_raster(demo.scene.surface.terrain, folder / "dem.tif")
@@ -192,6 +193,12 @@ def write_demo(
     feature = {"type": "Feature", "properties": properties, "geometry": mine.geometry}
     collection = {"type": "FeatureCollection", "features": [feature]}
     (folder / "mine.geojson").write_text(json.dumps(collection, indent=1) + "\n")
+    sites = [
+        {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
+        for parts in demo.activity.values()
+        for name, geometry in parts.items()
+    ]
+    (folder / "sites.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": sites}, indent=1) + "\n")
     truth = {
         "quiet_year": demo.quiet_year,
         "snow_date": str(demo.snow_date),
