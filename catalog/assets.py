@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pystac
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from pipeline.errors import BadInput
 from pipeline.variables import DATA_VARIABLES, VARIABLES, Variable
 
 from .colours import NO_CODE, YEAR_COLOURS, hint
@@ -16,6 +20,7 @@ from .colours import NO_CODE, YEAR_COLOURS, hint
 ZARR_TYPE = "application/vnd.zarr; version=3"
 XARRAY_TYPE = "application/vnd+zarr"  # what xpystac and QGIS look for
 PARQUET_TYPE = "application/vnd.apache.parquet"
+EVENTS = "When the sites were active, and alerts"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -23,11 +28,12 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 class Stored:
     """A published file or store: its kind, its path from the root of the published folder, its size and checksum."""
 
-    kind: str  # cube, ndai, activity, composite, colours, series, thumbnail, manifest
+    kind: str  # cube, ndai, activity, composite, colours, series, events, thumbnail, manifest
     path: str
     size: int
     sha256: str = ""  # "" for a store, whose manifest has one for every object
     years: tuple[int, ...] = ()  # of composite and colours, in the order red, green, blue
+    columns: tuple[tuple[str, str, str], ...] = ()  # name, type and description of a table's columns
 
 
 def asset_fields(entry: Stored, cube: xr.Dataset, grid: GeoBox) -> dict[str, dict]:
@@ -43,10 +49,66 @@ def asset_fields(entry: Stored, cube: xr.Dataset, grid: GeoBox) -> dict[str, dic
         "composite": _composite,
         "colours": _colours,
         "series": _series,
+        "events": _events,
         "thumbnail": _thumbnail,
         "manifest": _manifest,
     }[entry.kind]
     return {entry.kind: make(entry, cube, grid) | fields}
+
+
+def parquet_columns(data: bytes) -> tuple[tuple[str, str, str], ...]:
+    """Name, type and description (with its unit) of every column of a parquet file.
+
+    Raises
+    ------
+    BadInput
+        The bytes aren't one.
+    """
+    try:
+        schema = pq.read_schema(io.BytesIO(data))
+    except pa.ArrowException as error:
+        raise BadInput(f"the time series must be a parquet file, instead got {len(data)} bytes: {error}") from error
+    columns = []
+    for field in schema:
+        said = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        unit = f" ({said['units']})" if said.get("units") not in (None, "", "1") else ""
+        columns.append((field.name, str(field.type), (said.get("long_name", "") + unit).strip()))
+    return tuple(columns)
+
+
+def item_assets() -> dict[str, dict]:
+    """What the assets of all items have in common, by key: the core field ``item_assets`` of their collection."""
+    cog, table = {"type": pystac.MediaType.COG, "roles": ["data"]}, {"type": PARQUET_TYPE, "roles": ["data"]}
+    zarr = {"roles": ["data"], "zarr:node_type": "group", "zarr:zarr_format": 3, "zarr:consolidated": True}
+    layers = [_band(VARIABLES[name]) for name in DATA_VARIABLES if VARIABLES[name].dims == ("y", "x")]
+    json = {"type": pystac.MediaType.JSON, "roles": ["metadata"]}
+    return {
+        "cube": {**zarr, "type": ZARR_TYPE, "title": "Coherence and activity cube", "bands": layers},
+        "cube-xarray": {**zarr, "type": XARRAY_TYPE, "title": "Coherence and activity cube, for xpystac and QGIS"},
+        "ndai": {**cog, "title": "NDAI of the year", "bands": [_band(VARIABLES["ndai"])]},
+        "activity": {
+            **cog,
+            "title": "Activity class of the year",
+            "bands": [_band(VARIABLES["activity"])],
+            "classification:classes": _classes(),
+        },
+        "composite": {**cog, "title": "NDAI of three years as red, green and blue", "roles": ["visual"]},
+        "colours": {**cog, "title": "Years of activity, of three"},
+        "series": {**table, "title": "Coherence and NDAI of the stable points and the sites, one row a pair"},
+        "events": {"type": pystac.MediaType.JSON, "title": EVENTS, "roles": ["data"]},
+        "thumbnail": {"type": pystac.MediaType.PNG, "roles": ["thumbnail"], "title": "Thumbnail"},
+        "manifest": {**json, "title": "Key, size and SHA-256 of every object of the cube"},
+    }
+
+
+def _classes(values=None) -> list[dict]:
+    """The activity classes with their colours, and how many pixels of ``values`` each has where they are given."""
+    classes = []
+    for value, name in VARIABLES["activity"].flags:
+        said = {"value": value, "name": name, "title": name.replace("_", " ")}
+        said |= {"nodata": True} if value == VARIABLES["activity"].fill else {"color_hint": hint(value)}
+        classes.append(said if values is None else said | {"count": int((values == value).sum())})
+    return classes
 
 
 def _cube_assets(cube: xr.Dataset, grid: GeoBox, fields: dict) -> dict[str, dict]:
@@ -72,7 +134,7 @@ def _cube_assets(cube: xr.Dataset, grid: GeoBox, fields: dict) -> dict[str, dict
         "zarr:zarr_format": 3,
         "zarr:consolidated": True,
     }
-    return {"cube": versioned | fields, "cube-xarray": plain}
+    return {"cube": versioned | fields, "cube-xarray": plain | fields}
 
 
 def _ndai(entry, cube, grid) -> dict:
@@ -89,21 +151,8 @@ def _ndai(entry, cube, grid) -> dict:
 
 
 def _activity(entry, cube, grid) -> dict:
-    values = cube["activity"].values
-    classes = []
-    for value, name in VARIABLES["activity"].flags:
-        entry_of = {
-            "value": value,
-            "name": name,
-            "title": name.replace("_", " "),
-            "count": int((values == value).sum()),
-        }
-        classes.append(
-            entry_of | ({"nodata": True} if value == VARIABLES["activity"].fill else {"color_hint": hint(value)})
-        )
-    return _cog("Activity class of the year", grid, [_band(VARIABLES["activity"])]) | {
-        "classification:classes": classes
-    }
+    fields = _cog("Activity class of the year", grid, [_band(VARIABLES["activity"])])
+    return fields | {"classification:classes": _classes(cube["activity"].values)}
 
 
 def _composite(entry, cube, grid) -> dict:
@@ -136,11 +185,19 @@ def _colours(entry, cube, grid) -> dict:
 
 
 def _series(entry, cube, grid) -> dict:
+    columns = [
+        {"name": name, "type": kind, **({"description": words} if words else {})} for name, kind, words in entry.columns
+    ]
     return {
         "type": PARQUET_TYPE,
         "title": "Coherence and NDAI of the stable points and the sites, one row a pair",
         "roles": ["data"],
+        **({"table:columns": columns} if columns else {}),
     }
+
+
+def _events(entry, cube, grid) -> dict:
+    return {"type": pystac.MediaType.JSON, "title": EVENTS, "roles": ["data"]}
 
 
 def _thumbnail(entry, cube, grid) -> dict:

@@ -1,7 +1,7 @@
 """Publishing: a mine-year becomes visible in one step and never changes afterwards.
 
     chunks -> consolidated metadata -> read back and verified -> manifest -> pictures -> versioned item
-           -> state document by exclusive create -> item in the catalog -> collection -> catalog
+           -> state document by exclusive create -> item in the catalog -> catalogs -> collection
 
 The state document is the commit: a product without one doesn't exist and is written again, one with it is never
 touched. The catalog follows it, and names only what is committed; each of its documents is replaced in one step, so a
@@ -30,13 +30,26 @@ from pipeline.model import Mine
 from pipeline.storage import Location, open_store
 from pipeline.zarr_store import manifest_bytes, verify
 
-from .assets import Stored
+from .assets import Stored, parquet_columns
 from .cog import layer_cog, rgba_cog
 from .colours import CLASS_COLOURS, NO_CODE, YEAR_COLOURS
-from .stac import COLLECTION_ID, build_catalog, build_collection, build_item, item_path, rebase
+from .listing import annotate, json_bytes, list_item, listed_items, mend_catalog, rebuild_catalog
+from .stac import build_item, item_path, rebase
+from .storage_scheme import storage_scheme
 
-COLLECTION_PATH = f"catalog/{COLLECTION_ID}/collection.json"
-CATALOG_PATH = "catalog/catalog.json"
+__all__ = [
+    "SUFFIXES",
+    "Extras",
+    "already_published",
+    "annotate",
+    "listed_items",
+    "mend_catalog",
+    "open_item",
+    "product_stem",
+    "publish",
+    "rebuild_catalog",
+    "show",
+]
 SUFFIXES = {
     "cube": ".zarr",
     "manifest": ".manifest.json",
@@ -45,6 +58,7 @@ SUFFIXES = {
     "composite": ".composite.tif",
     "colours": ".colours.tif",
     "series": ".series.parquet",
+    "events": ".events.json",
     "thumbnail": ".thumbnail.png",
     "item": ".item.json",
     "state": ".state.json",
@@ -53,11 +67,13 @@ SUFFIXES = {
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What stands beside a cube: a PNG; the pairs' time series (parquet); and of three years, named as red, green and
-    blue, the composite (y, x, 4) uint8 and the code of the years in which each pixel was active (y, x) uint8."""
+    """What stands beside a cube: a PNG; the pairs' time series (parquet); onsets and alerts (for JSON); and of three
+    years, named as red, green and blue, the composite (y, x, 4) uint8 and the code of the years in which each pixel was
+    active (y, x) uint8."""
 
     thumbnail: bytes | None = None
     series: bytes | None = None
+    events: Mapping | None = None
     composite: NDArray[np.uint8] | None = None
     composite_years: tuple[int, ...] = ()
     colours: NDArray[np.uint8] | None = None
@@ -161,46 +177,10 @@ def show(root_url: str | os.PathLike, mine_id: str, year: int, key: str, **optio
         listed = json.loads(root.read_bytes(place))["properties"]
         if listed["pitpulse:fingerprint"] == key:  # keeps what `annotate` added
             document["properties"] = listed
-    root.write_bytes(place, _json(document))
-    _list_item(root, document)
+    document = list_item(root, document, stem)
     item = pystac.Item.from_dict(document)
     item.set_self_href(f"{root.path if root.is_local else _remote_url(root)}/{place}")
     return item
-
-
-def rebuild_catalog(root_url: str | os.PathLike, **options) -> int:
-    """Write collection and catalog anew from the items that are there; returns their number.
-
-    Two publishers that finish together can each miss the other's link in the collection; whoever starts them calls this
-    at the end.
-    """
-    items = listed_items(root_url, **options)
-    _write_collection(open_store(root_url, **options), build_collection(items))
-    return len(items)
-
-
-def listed_items(root_url: str | os.PathLike, **options) -> list[dict]:
-    """The items that the catalog lists, as dictionaries, by id."""
-    root, folder = open_store(root_url, **options), f"catalog/{COLLECTION_ID}"
-    names = [name for name in root.list(folder) if name.endswith(".json") and name != "collection.json"]
-    return sorted((json.loads(root.read_bytes(f"{folder}/{name}")) for name in names), key=lambda item: item["id"])
-
-
-def annotate(root_url: str | os.PathLike, facts: Mapping[tuple[str, int], Mapping], **options) -> int:
-    """Give listed items properties that follow from more than their own year, such as production.
-
-    ``facts``: properties by (mine id, year); those of mine-years that aren't listed are left out. Only the catalog's
-    copy changes, in one step each; the published product stays as it is. Returns how many items changed.
-    """
-    root, changed = open_store(root_url, **options), 0
-    for document in listed_items(root_url, **options):
-        known = document["properties"]
-        more = facts.get((known["pitpulse:mine_id"], known["pitpulse:year"]), {})
-        if any(known.get(name, ...) != value for name, value in more.items()):
-            document["properties"] = {**known, **more}
-            root.write_bytes(f"catalog/{COLLECTION_ID}/{document['id']}.json", _json(document))
-            changed += 1
-    return changed
 
 
 def open_item(item: pystac.Item | str | os.PathLike, **options) -> xr.Dataset:
@@ -229,14 +209,15 @@ def _write_product(root, root_url, stem: str, mine: Mine, cube, area: ActiveArea
     for kind, data in files.items():
         root.write_bytes(stem + SUFFIXES[kind], data)
         years = extras.composite_years if kind in ("composite", "colours") else ()
-        stored.append(Stored(kind, stem + SUFFIXES[kind], len(data), hashlib.sha256(data).hexdigest(), years))
+        columns = parquet_columns(data) if kind == "series" else ()
+        stored.append(Stored(kind, stem + SUFFIXES[kind], len(data), hashlib.sha256(data).hexdigest(), years, columns))
     key, year = cube.attrs["fingerprint"], int(cube.attrs["year"])
     before = _predecessor(root, item_path(mine.id, year), stem)
-    version = version_name(key)[1:]
-    item = build_item(mine, cube, area, stored, path=item_place, version=version, predecessor=before)
-    root.write_bytes(item_place, _json(item.to_dict(include_self_link=False, transform_hrefs=False)))
+    facts = {"version": version_name(key)[1:], "predecessor": before, "storage": storage_scheme(root)}
+    item = build_item(mine, cube, area, stored, path=item_place, **facts)
+    root.write_bytes(item_place, json_bytes(item.to_dict(include_self_link=False, transform_hrefs=False)))
     state = {"state": "done", "fingerprint": key, "item": item_place}
-    root.create_bytes(stem + SUFFIXES["state"], _json(state))  # where a rival was first, it wrote the same
+    root.create_bytes(stem + SUFFIXES["state"], json_bytes(state))  # where a rival was first, it wrote the same
 
 
 def _beside(cube: xr.Dataset, extras: Extras) -> dict[str, bytes]:
@@ -253,6 +234,8 @@ def _beside(cube: xr.Dataset, extras: Extras) -> dict[str, bytes]:
         files["colours"] = layer_cog(extras.colours, grid, name="colours", nodata=NO_CODE, colours=YEAR_COLOURS)
     if extras.series is not None:
         files["series"] = extras.series
+    if extras.events is not None:
+        files["events"] = json_bytes(extras.events)
     if extras.thumbnail is not None:
         files["thumbnail"] = extras.thumbnail
     return files
@@ -267,23 +250,7 @@ def _predecessor(root: Location, place: str, stem: str) -> str | None:
     return path if path != stem + SUFFIXES["item"] else None
 
 
-def _list_item(root: Location, document: Mapping) -> None:
-    """Put an item into the collection, keeping what it lists."""
-    known = json.loads(root.read_bytes(COLLECTION_PATH)) if root.exists(COLLECTION_PATH) else None
-    _write_collection(root, build_collection([document], known))
-
-
-def _write_collection(root: Location, collection: pystac.Collection) -> None:
-    for path, thing in ((COLLECTION_PATH, collection), (CATALOG_PATH, build_catalog())):
-        root.write_bytes(path, _json(thing.to_dict(include_self_link=False, transform_hrefs=False)))
-
-
 def _remote_url(location: Location) -> str:
     """URL of a location that isn't a local file: ``s3://bucket/path``."""
     protocol = location.fs.protocol if isinstance(location.fs.protocol, str) else location.fs.protocol[0]
     return f"{protocol}://{location.path.strip('/')}"
-
-
-def _json(document: Mapping) -> bytes:
-    """JSON that depends on nothing but its content; NaN is refused, as STAC readers refuse it."""
-    return (json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()

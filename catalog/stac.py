@@ -1,4 +1,4 @@
-"""Product facts to STAC 1.1.0: item, collection and catalog, as pure functions.
+"""Product facts to a STAC 1.1.0 item, as pure functions; its collection is in `collection`, what lists it in `browse`.
 
 Fields are set directly rather than through pystac's extension classes, which still write older versions of several
 extensions. Every href is relative, so the whole folder can be moved or served from anywhere.
@@ -6,32 +6,28 @@ extensions. Every href is relative, so the whole folder can be moved or served f
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import pyproj
 import pystac
-import shapely
-import shapely.geometry
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from pipeline.activity.area import ActiveArea
 from pipeline.cube import grid_of
-from pipeline.errors import BadInput
 from pipeline.model import Mine
 from pipeline.variables import ACTIVE, VARIABLES
 
 from .assets import ZARR_TYPE, Stored, asset_fields
 from .colours import CLASS_COLOURS, NDAI_RANGE, colour_ramp
+from .footprint import footprint
 
 CATALOG_ID = "pitpulse"
 COLLECTION_ID = "mine-activity"
 ITEM_TYPE = "application/geo+json"
-SUMMARISED = ("pitpulse:country", "pitpulse:commodity")
-DATA_TERMS = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
-EDGE_POINTS = 5  # a side: an edge of 20 km bends by 10 m between its ends
+STORE = "store"  # key of the one storage scheme
 _HOST = "https://stac-extensions.github.io"
 EXTENSIONS = tuple(
     f"{_HOST}/{name}/schema.json"
@@ -52,21 +48,11 @@ EXTENSIONS = tuple(
     )
 )
 INSAR = next(url for url in EXTENSIONS if "/insar/" in url)
+TABLE = f"{_HOST}/table/v1.2.0/schema.json"
+STORAGE = f"{_HOST}/storage/v2.0.0/schema.json"
 SCIENTIFIC = f"{_HOST}/scientific/v1.0.0/schema.json"
-PROVIDERS = (
-    {"name": "Copernicus / ESA", "roles": ["producer", "licensor"], "url": "https://www.copernicus.eu"},
-    {"name": "pitpulse", "roles": ["processor"]},
-)
-PUBLICATIONS = (
-    {
-        "doi": "10.3390/rs13091861",
-        "citation": "Moon, J.; Lee, H. Remote Sensing 13(9), 1861 (2021)",
-    },
-    {
-        "doi": "10.5194/egusphere-egu2020-12625",
-        "citation": "Moon, J.; Seo, M.; Lee, H. EGU General Assembly 2020",
-    },
-)
+CATALOG_PATH = "catalog/catalog.json"
+COLLECTION_PATH = f"catalog/{COLLECTION_ID}/collection.json"
 
 
 def item_id(mine_id: str, year: int) -> str:
@@ -88,6 +74,7 @@ def build_item(
     path: str,
     version: str,
     predecessor: str | None = None,
+    storage: Mapping | None = None,
 ) -> pystac.Item:
     """The STAC item of one mine and year.
 
@@ -105,6 +92,8 @@ def build_item(
         Of the product: ``0.1.0-1a2b3c4d``.
     predecessor : str, optional
         Path of the item that this one replaces.
+    storage : mapping, optional
+        The object store that the assets lie in, as the storage extension describes one.
 
     Returns
     -------
@@ -112,97 +101,38 @@ def build_item(
         Same facts, same item: there is no clock in it.
     """
     grid, year, folder = grid_of(cube), int(cube.attrs["year"]), posixpath.dirname(path)
-    footprint = _footprint(grid)
-    extensions = [url for url in EXTENSIONS if url != INSAR or cube.attrs.get("dem")]
+    geometry, bbox = footprint(mine, grid)
+    stored = list(stored)
     item = pystac.Item(
         id=item_id(mine.id, year),
-        geometry=shapely.geometry.mapping(footprint),
-        bbox=[round(v, 7) for v in footprint.bounds],
+        geometry=geometry,
+        bbox=bbox,
         datetime=None,
         properties=_properties(mine, cube, grid, area, version),
-        stac_extensions=extensions,
+        stac_extensions=_extensions(cube, stored, storage),
         collection=COLLECTION_ID,
     )
     item.datetime = pystac.utils.str_to_datetime(item.properties["datetime"])
+    if storage:
+        item.properties["storage:schemes"] = {STORE: dict(storage)}
     for entry in stored:
         href = relative(entry.path, folder)
         for key, fields in asset_fields(entry, cube, grid).items():
-            item.add_asset(key, pystac.Asset.from_dict({"href": href, **fields}))
+            where = {"storage:refs": [STORE]} if storage else {}
+            item.add_asset(key, pystac.Asset.from_dict({"href": href, **fields, **where}))
         if entry.kind == "cube":
             item.add_link(pystac.Link("store", href, media_type=ZARR_TYPE, title="root of the Zarr store"))
-    for rel, target, media_type in (
-        ("root", "catalog/catalog.json", pystac.MediaType.JSON),
-        ("parent", f"catalog/{COLLECTION_ID}/collection.json", pystac.MediaType.JSON),
-        ("collection", f"catalog/{COLLECTION_ID}/collection.json", pystac.MediaType.JSON),
-        ("predecessor-version", predecessor, ITEM_TYPE),
-    ):
-        if target:
-            item.add_link(pystac.Link(rel, relative(target, folder), media_type=media_type))
+    above = [("root", CATALOG_PATH), ("parent", COLLECTION_PATH), ("collection", COLLECTION_PATH)]
+    item.add_links(pystac.Link(rel, relative(to, folder), media_type=pystac.MediaType.JSON) for rel, to in above)
+    if predecessor:
+        item.add_link(pystac.Link("predecessor-version", relative(predecessor, folder), media_type=ITEM_TYPE))
     return item
 
 
-def build_collection(items: Iterable[Mapping], known: Mapping | None = None) -> pystac.Collection:
-    """The collection of items given as dictionaries, and of those that ``known``, its last document, lists already.
-
-    Its links are sorted by id, its extent covers all items; it shrinks only where ``known`` is left out.
-
-    Raises
-    ------
-    BadInput
-        There are no items: a collection has to have an extent.
-    """
-    items = sorted(items, key=lambda item: item["id"])
-    if not items:
-        raise BadInput("a collection needs at least one item; publish a mine-year first")
-    known = known or {}
-    collection = pystac.Collection(
-        id=COLLECTION_ID,
-        title="Mine activity from Sentinel-1 coherence",
-        description=(
-            "One item per open-pit mine and year: interferometric coherence of all pairs, the normalised difference "
-            "activity index (NDAI) and activity classes on a 20 m UTM grid."
-        ),
-        license="other",
-        keywords=["mining", "Sentinel-1", "InSAR", "coherence", "NDAI"],
-        extent=_extent(items, known),
-        providers=[pystac.Provider.from_dict(dict(provider)) for provider in PROVIDERS],
-        summaries=pystac.Summaries({name: _seen(items, known, name) for name in SUMMARISED}),
-        stac_extensions=[SCIENTIFIC],
-        extra_fields={
-            "sci:publications": [dict(p) for p in PUBLICATIONS],
-            "item_assets": _item_assets(items) | known.get("item_assets", {}),
-        },
-    )
-    collection.clear_links()
-    collection.add_links(
-        [
-            pystac.Link("root", "../catalog.json", media_type=pystac.MediaType.JSON),
-            pystac.Link("parent", "../catalog.json", media_type=pystac.MediaType.JSON),
-            pystac.Link("license", DATA_TERMS, title="Terms of the Sentinel data that the products are made from"),
-            *(
-                pystac.Link("item", href, media_type=ITEM_TYPE, title=title)
-                for href, title in sorted(_item_links(items, known).items())
-            ),
-        ]
-    )
-    return collection
-
-
-def build_catalog() -> pystac.Catalog:
-    """The root catalog."""
-    catalog = pystac.Catalog(
-        id=CATALOG_ID,
-        title="pitpulse",
-        description="Activity of open-pit mines from Sentinel-1 coherence.",
-    )
-    json = pystac.MediaType.JSON
-    catalog.clear_links()
-    links = [
-        pystac.Link("root", "./catalog.json", media_type=json),
-        pystac.Link("child", f"./{COLLECTION_ID}/collection.json", media_type=json, title="Mine activity"),
-    ]
-    catalog.add_links(links)
-    return catalog
+def _extensions(cube: xr.Dataset, stored: Iterable[Stored], storage: Mapping | None) -> list[str]:
+    """Those whose fields the item has: a schema may ask for a field that it doesn't."""
+    found = [url for url in EXTENSIONS if url != INSAR or cube.attrs.get("dem")]
+    return found + [TABLE] * any(entry.columns for entry in stored) + [STORAGE] * bool(storage)
 
 
 def rebase(document: Mapping, here: str, there: str) -> dict:
@@ -222,9 +152,29 @@ def rebase(document: Mapping, here: str, there: str) -> dict:
     }
 
 
-def relative(target: str, folder: str) -> str:
-    """``target`` as seen from ``folder``, both from the same root; starts with ``./`` or ``../``."""
-    href = posixpath.relpath(target, folder)
+def target(document: Mapping, rel: str, here: str) -> str | None:
+    """Path from the root that a document's first link of a kind leads to; None where it has none in this folder."""
+    for link in document["links"]:
+        if link["rel"] == rel and "://" not in link["href"]:
+            return posixpath.normpath(posixpath.join(posixpath.dirname(here), link["href"]))
+    return None
+
+
+def relinked(document: Mapping, here: str, links: Mapping[str, tuple[str, str] | None]) -> dict:
+    """The document with other links of some kinds: (path from the root, title) by rel, or None for none."""
+    kept = [link for link in document["links"] if link["rel"] not in links]
+    for rel, where in links.items():
+        if where:
+            path, title = where
+            kind = pystac.MediaType.JSON if rel == "parent" else ITEM_TYPE
+            href = relative(path, posixpath.dirname(here))
+            kept.append({"rel": rel, "href": href, "type": str(kind), "title": title})
+    return {**document, "links": kept}
+
+
+def relative(path: str, folder: str) -> str:
+    """``path`` as seen from ``folder``, both from the same root; starts with ``./`` or ``../``."""
+    href = posixpath.relpath(path, folder)
     return href if href.startswith("../") else f"./{href}"
 
 
@@ -254,6 +204,7 @@ def _properties(mine: Mine, cube: xr.Dataset, grid: GeoBox, area: ActiveArea, ve
         "pitpulse:country": mine.country,
         "pitpulse:year": year,
         **_results(cube, area),
+        **_method(attributes),
         "pitpulse:fingerprint": attributes["fingerprint"],
         "renders": _renders(),
     }
@@ -289,11 +240,24 @@ def _results(cube: xr.Dataset, area: ActiveArea) -> dict:
     return {
         "pitpulse:active_area": _number(area.area, 1),
         "pitpulse:active_area_interval": [_number(area.low, 1), _number(area.high, 1)],
+        **_known(area),
         "pitpulse:active_pixels": int(((cube["activity"].values == ACTIVE) & inside).sum()),
         "pitpulse:ndai_mean": _number(float(ndai.mean(dtype=np.float64)) if ndai.size else float("nan"), 4),
         "pitpulse:pairs_accepted": accepted,
         "pitpulse:pairs_rejected": int(cube.sizes["pair"]) - accepted,
     }
+
+
+def _known(area: ActiveArea) -> dict:
+    """Areas (m2) that not every product has: absent where they aren't known."""
+    found = {"pitpulse:incoherent_area": area.incoherent, "pitpulse:legacy_area": area.legacy_area}
+    return {name: _number(value, 1) for name, value in found.items() if np.isfinite(value)}
+
+
+def _method(attributes: Mapping) -> dict:
+    """How the classes were made: years that differ in it can't be compared."""
+    classifier = json.loads(attributes["settings"]).get("classify")
+    return {"pitpulse:classifier": classifier} if classifier else {}
 
 
 def _renders() -> dict:
@@ -314,53 +278,6 @@ def _renders() -> dict:
             "colormap": classes,
         },
     }
-
-
-def _footprint(grid: GeoBox) -> shapely.Polygon:
-    """The grid's outline in longitude and latitude, counter-clockwise, 1e-7 degrees (1 cm)."""
-    left, bottom, right, top = grid.boundingbox.bbox
-    along, back = np.linspace(0, 1, EDGE_POINTS)[:-1], np.linspace(1, 0, EDGE_POINTS)[:-1]
-    x = left + (right - left) * np.concatenate([along, np.ones_like(along), back, np.zeros_like(along)])
-    y = bottom + (top - bottom) * np.concatenate([np.zeros_like(along), along, np.ones_like(along), back])
-    lon, lat = pyproj.Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True).transform(x, y)
-    return shapely.Polygon(np.round(np.stack([lon, lat], axis=1), 7))
-
-
-def _extent(items, known: Mapping) -> pystac.Extent:
-    """Bounding box and time of the items and of what the collection covered before."""
-    boxes = [item["bbox"] for item in items]
-    starts = [item["properties"]["start_datetime"] for item in items]
-    ends = [item["properties"]["end_datetime"] for item in items]
-    if known:
-        boxes.append(known["extent"]["spatial"]["bbox"][0])
-        starts.append(known["extent"]["temporal"]["interval"][0][0])
-        ends.append(known["extent"]["temporal"]["interval"][0][1])
-    west, south, east, north = zip(*boxes, strict=True)
-    overall = [float(min(west)), float(min(south)), float(max(east)), float(max(north))]
-    interval = [pystac.utils.str_to_datetime(min(starts)), pystac.utils.str_to_datetime(max(ends))]
-    return pystac.Extent(pystac.SpatialExtent([overall]), pystac.TemporalExtent([interval]))
-
-
-def _item_links(items, known: Mapping) -> dict[str, str]:
-    """href to title of every item."""
-    links = {link["href"]: link.get("title", "") for link in known.get("links", ()) if link["rel"] == "item"}
-    return links | {f"./{item['id']}.json": item["properties"]["title"] for item in items}
-
-
-def _item_assets(items) -> dict:
-    """Core item_assets: what the assets of the items have in common."""
-    common: dict = {}
-    for item in items:
-        for key, asset in item["assets"].items():
-            kept = {name: asset[name] for name in ("type", "description", "roles") if name in asset}
-            common.setdefault(key, kept)
-    return common
-
-
-def _seen(items, known: Mapping, name: str) -> list:
-    """Values of a property in all items, sorted."""
-    before = known.get("summaries", {}).get(name, [])
-    return sorted({*before, *(item["properties"][name] for item in items if item["properties"].get(name))})
 
 
 def _number(value: float, digits: int) -> float | None:

@@ -170,7 +170,7 @@ def _add_emissions(commands) -> None:
         commands, "emissions", _emissions, "ore mined and CO2 of published mine-years, with intervals, as tables"
     )
     p.add_argument("--root", required=True, help="folder or URL of the published products; its items are told too")
-    p.add_argument("--inventory", default="", metavar="PARQUET", help="default: the built-in inventory")
+    p.add_argument("--inventory", default="", metavar="FILE", help="inventory or GeoJSON (default: built-in)")
     p.add_argument("--out", required=True, help="folder or URL for the tables, CSV and parquet")
     p.add_argument("--created", required=True, metavar="YYYY-MM-DD", help="date to state in the tables")
     p.add_argument("--modified", default="", metavar="YYYY-MM-DD")
@@ -337,17 +337,21 @@ def _inventory_show(arguments) -> int:
 
 def _emissions(arguments) -> int:
     from .commands.emissions import EmissionsRequest, emissions
-    from .commands.publisher import add_assessments, mine_years
-    from .inventory import builtin_mines, read_inventory
+    from .commands.publisher import add_assessments, mine_years, refresh_index
+    from .inventory import builtin_mines
+    from .mines import read_mines
 
     a = arguments
     request = EmissionsRequest(
         a.out, a.created, a.modified, a.table, a.conversions, a.ladder, monthly=a.monthly
     )  # fmt: skip
-    mines = read_inventory(a.inventory) if a.inventory else builtin_mines()
+    mines, refused = read_mines(a.inventory) if a.inventory else (builtin_mines(), [])
+    for name, reason in refused:
+        print(f"{name}: left out: {reason}")
     found = emissions(request, mine_years(a.root), mines, print)
-    print(f"{add_assessments(a.root, found)} items of {a.root} say it")
-    return 0
+    print(f"{add_assessments(a.root, found)} items changed in {a.root}")
+    refresh_index(a.root)
+    return 1 if refused else 0
 
 
 def _info(arguments) -> int:

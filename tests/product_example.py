@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from odc.geo.geobox import GeoBox
 from PIL import Image
+from pyproj import Transformer
 
 from catalog.publish import Extras
 from pipeline.activity.area import ActiveArea
@@ -15,19 +18,36 @@ from pipeline.model import Mine
 from pipeline.settings import Settings
 from pipeline.variables import ACTIVE, INACTIVE, NO_DATA, reason_codes
 
-# Sishen lies south of the equator, Musan north; neither grid is square.
+SHAPE = (40, 60)
+
+
+def lonlat(crs: str, *corners: tuple[float, float]) -> dict:
+    """GeoJSON polygon through corners in map coordinates (m); longitudes go on beyond 180 degrees."""
+    to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+    points = [to_degrees.transform(x, y) for x, y in (*corners, corners[0])]
+    first = points[0][0]
+    ring = [[first + (lon - first + 180) % 360 - 180, lat] for lon, lat in points]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+_PIT = lonlat("EPSG:32734", (696_100, 6_928_100), (697_000, 6_928_200), (696_800, 6_928_700), (696_200, 6_928_600))
+# Sishen lies south of the equator, Musan north and has no polygon; neither grid is square.
 SITES = {
-    "sishen": (Mine("sishen", "Sishen", {}, "ZAF", "iron ore"), "EPSG:32734", (696_000, 6_928_000)),
+    "sishen": (Mine("sishen", "Sishen", _PIT, "ZAF", "iron ore"), "EPSG:32734", (696_000, 6_928_000)),
     "musan": (Mine("musan", "Musan", {}, "PRK", "iron ore"), "EPSG:32652", (521_000, 4_674_000)),
 }
-SHAPE = (40, 60)
+# A pit that doesn't exist, across 180 degrees: the antimeridian is 590 m east of its grid's western edge.
+_PLANE = "EPSG:32760"
+_ACROSS = lonlat(_PLANE, (819_300, 8_140_200), (820_300, 8_140_200), (820_300, 8_140_600), (819_300, 8_140_600))
+PLACES = SITES | {"across": (Mine("across", "Across", _ACROSS, "FJI", "gold ore"), _PLANE, (819_200, 8_140_000))}
 PAIRS = 9
+_NAMED = {"long_name": "name of the site"}
 AREA = ActiveArea(120_000.0, 100_000.0, 150_000.0, 200_000.0, 250_000.0, 300)
 
 
 def example_grid(site: str) -> GeoBox:
     """20 m UTM grid of a site, 40 rows of 60."""
-    _, crs, (left, bottom) = SITES[site]
+    _, crs, (left, bottom) = PLACES[site]
     return GeoBox.from_bbox((left, bottom, left + SHAPE[1] * 20, bottom + SHAPE[0] * 20), crs, resolution=20)
 
 
@@ -40,7 +60,7 @@ def example_times(pairs: int = PAIRS):
 
 def example_cube(site: str = "sishen", year: int = 2021, fingerprint: str = "ab" * 32):
     """A cube that validates: the first three rows are missing, one corner moves, the last pair is rejected."""
-    mine, _, _ = SITES[site]
+    mine, _, _ = PLACES[site]
     attributes = cube_attributes(
         mine,
         year,
@@ -92,4 +112,8 @@ def example_extras() -> Extras:
     Image.new("RGBA", (16, 12), (213, 94, 0, 255)).save(buffer, "PNG")
     composite = np.random.default_rng(3).integers(0, 256, (*SHAPE, 4), dtype=np.uint8)
     colours = np.random.default_rng(4).integers(0, 8, SHAPE, dtype=np.uint8)
-    return Extras(buffer.getvalue(), b"PAR1", composite, (2019, 2020, 2021), colours)
+    table = pa.table({"site": ["stable points"]}, schema=pa.schema([pa.field("site", pa.string(), metadata=_NAMED)]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    events = {"sites": [], "changes": [], "alerts": []}
+    return Extras(buffer.getvalue(), sink.getvalue().to_pybytes(), events, composite, (2019, 2020, 2021), colours)

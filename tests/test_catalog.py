@@ -8,6 +8,8 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pystac
 import pytest
 import rasterio
@@ -15,9 +17,10 @@ import shapely
 import xarray as xr
 from rasterio.enums import ColorInterp
 
-from catalog.assets import Stored
+from catalog.assets import Stored, item_assets, parquet_columns
 from catalog.cog import layer_cog, rgba_cog
-from catalog.colours import CLASS_COLOURS, colour_ramp
+from catalog.collection import build_collection, citation, slim
+from catalog.colours import CLASS_COLOURS, NDAI_RANGE, colour_ramp
 from catalog.publish import (
     SUFFIXES,
     Extras,
@@ -30,10 +33,13 @@ from catalog.publish import (
     rebuild_catalog,
     show,
 )
-from catalog.stac import build_collection, build_item, item_id, rebase, relative
+from catalog.stac import build_item, item_id, rebase, relative, relinked, target
 from pipeline.activity.area import ActiveArea
 from pipeline.errors import BadInput, Unavailable
-from pipeline.variables import VARIABLES
+from pipeline.palette import CLASSES, MISSING, RAMP, ramp, shades, year_colour
+from pipeline.pictures import CLASS_STYLE
+from pipeline.settings import Settings
+from pipeline.variables import NO_DATA, VARIABLES
 from pipeline.zarr_store import StoredObject, verify
 
 from .product_example import AREA, PAIRS, SHAPE, SITES, example_cube, example_extras, example_grid
@@ -73,24 +79,25 @@ def test_layout(folder):
     stem = f"products/sishen/2021/{product_stem('sishen', 2021, 'ab' * 32).rsplit('/', 1)[-1]}"
     for suffix in SUFFIXES.values():
         assert (folder / (stem + suffix)).exists(), suffix
-    assert sorted(p.name for p in (folder / "catalog/mine-activity").iterdir()) == [
-        "collection.json",
-        "musan-2021.json",
-        "sishen-2021.json",
+    assert sorted(p.relative_to(folder / "catalog").as_posix() for p in (folder / "catalog").rglob("*.json")) == [
+        "catalog.json",
+        "commodities/catalog.json",
+        "commodities/iron-ore/catalog.json",
+        "commodities/iron-ore/prk/catalog.json",
+        "commodities/iron-ore/zaf/catalog.json",
+        "countries/prk/catalog.json",
+        "countries/prk/musan/catalog.json",
+        "countries/zaf/catalog.json",
+        "countries/zaf/sishen/catalog.json",
+        "mine-activity/collection.json",
+        "mine-activity/musan-2021.json",
+        "mine-activity/sishen-2021.json",
     ]
-
-
-def test_catalog_walks_from_the_root_to_both_items(folder):
-    catalog = pystac.Catalog.from_file(str(folder / "catalog/catalog.json"))
-    items = {item.id: item for item in catalog.get_items(recursive=True)}
-    assert set(items) == {"sishen-2021", "musan-2021"}
-    assert items["musan-2021"].get_collection().id == "mine-activity"
-    assert items["musan-2021"].get_root().id == "pitpulse"
 
 
 def test_every_link_and_asset_leads_somewhere_and_is_relative(folder):
     documents = [*folder.glob("catalog/**/*.json"), *folder.glob("products/**/*.item.json")]
-    assert len(documents) == 6
+    assert len(documents) == 14
     for path in documents:
         document = json.loads(path.read_text())
         things = [*document["links"], *document.get("assets", {}).values()]
@@ -124,9 +131,9 @@ def test_item_says_where_and_when(folder):
     assert item.bbox == pytest.approx(footprint.bounds, abs=1e-7)  # degrees
     west, south, east, north = item.bbox
     assert 22.9 < west < east < 23.1 and -27.9 < south < north < -27.7  # Sishen
-    # 1200 x 800 m on the ground
-    assert (east - west) * 111_320 * np.cos(np.radians(27.7)) == pytest.approx(1200, abs=20)
-    assert (north - south) * 110_800 == pytest.approx(800, abs=30)  # m; the grid is turned by the convergence
+    # the pit's polygon, 900 x 600 m on the ground, inside a grid of 1200 x 800
+    assert (east - west) * 111_320 * np.cos(np.radians(27.7)) == pytest.approx(900, abs=20)
+    assert (north - south) * 110_800 == pytest.approx(600, abs=20)  # m; the grid is turned by the convergence
     assert item.datetime.year == 2021 and item.properties["start_datetime"] == "2021-01-01T00:00:00Z"
     assert item.properties["proj:code"] == "EPSG:32734"
     assert item.properties["proj:transform"] == [20.0, 0.0, 696_000.0, 0.0, -20.0, 6_928_800.0]
@@ -147,6 +154,7 @@ def test_item_says_what_a_query_asks(folder):
         "pitpulse:active_pixels": int((cube["activity"] == 2).sum()),
         "pitpulse:pairs_accepted": PAIRS - 1,
         "pitpulse:pairs_rejected": 1,
+        "pitpulse:classifier": "test",
         "pitpulse:fingerprint": "ab" * 32,
         "sar:looks_range": 7,
         "sar:looks_azimuth": 2,
@@ -158,16 +166,23 @@ def test_item_says_what_a_query_asks(folder):
     assert {name: properties[name] for name in expected} == expected
     assert properties["pitpulse:ndai_mean"] == pytest.approx(float(cube["ndai"].mean()), abs=2e-4)
     assert not {"created", "updated"} & set(properties)  # no clock
+    assert not {"pitpulse:incoherent_area", "pitpulse:legacy_area"} & set(properties)  # absent where not known
+    known = dataclasses.replace(AREA, incoherent=44_000.04, legacy_area=30_000.0)
+    item = build_item(MINE, cube, known, [], path="catalog/k/i.json", version="1-a")
+    assert item.properties["pitpulse:incoherent_area"] == 44_000.0  # m2
+    assert item.properties["pitpulse:legacy_area"] == 30_000.0
 
 
 def test_assets_are_what_they_say(folder):
     path = folder / "catalog/mine-activity/sishen-2021.json"
     assets = json.loads(path.read_text())["assets"]
-    files = {"ndai", "activity", "composite", "colours", "series", "thumbnail", "manifest"}
+    files = {"ndai", "activity", "composite", "colours", "series", "events", "thumbnail", "manifest"}
     assert set(assets) == {"cube", "cube-xarray"} | files
     assert assets["cube"]["type"] == "application/vnd.zarr; version=3"
     assert assets["cube-xarray"]["type"] == "application/vnd+zarr"
     assert assets["cube"]["href"] == assets["cube-xarray"]["href"]
+    assert assets["cube"]["file:size"] == assets["cube-xarray"]["file:size"]
+    assert assets["series"]["table:columns"] == [{"name": "site", "type": "string", "description": "name of the site"}]
     for key, asset in assets.items():
         if key.startswith("cube"):
             continue
@@ -201,6 +216,30 @@ def test_facts_of_several_years_are_added_to_the_listed_item_alone(tmp_path):
     assert "pitpulse:production" not in listed_items(tmp_path)[0]["properties"]
 
 
+def test_item_assets_are_what_all_items_have(folder):
+    assets = json.loads((folder / "catalog/mine-activity/sishen-2021.json").read_text())["assets"]
+    common = item_assets()
+    assert set(common) == set(assets)
+    for key, asset in common.items():
+        assert asset["type"] == assets[key]["type"] and asset["roles"] == assets[key]["roles"]
+    assert common["cube"]["bands"] == assets["cube"]["bands"]
+    classes = [{k: v for k, v in c.items() if k != "count"} for c in assets["activity"]["classification:classes"]]
+    assert common["activity"]["classification:classes"] == classes
+
+
+def test_a_table_that_is_none_is_not_published(tmp_path):
+    with pytest.raises(BadInput, match="the time series must be a parquet file, instead got 4 bytes"):
+        publish(MINE, example_cube(), AREA, dataclasses.replace(example_extras(), series=b"PAR1"), tmp_path)
+    assert already_published(tmp_path, "sishen", 2021, "ab" * 32) is None
+
+
+def test_columns_say_their_unit():
+    kinds = [pa.field("b", pa.float64(), metadata={"long_name": "baseline", "units": "m"}), pa.field("n", pa.int64())]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"b": [1.0], "n": [1]}, schema=pa.schema(kinds)), sink)
+    assert parquet_columns(sink.getvalue().to_pybytes()) == (("b", "double", "baseline (m)"), ("n", "int64", ""))
+
+
 def test_renders_name_bands_that_exist_and_carry_their_colours(folder):
     document = json.loads((folder / "catalog/mine-activity/sishen-2021.json").read_text())
     for render in document["properties"]["renders"].values():
@@ -209,11 +248,52 @@ def test_renders_name_bands_that_exist_and_carry_their_colours(folder):
     assert len(document["properties"]["renders"]["ndai"]["colormap"]) == 256
 
 
-def test_colour_ramp_gets_lighter_evenly():
-    table = np.array([rgba[:3] for rgba in colour_ramp().values()], float)
-    lightness = table @ [0.2126, 0.7152, 0.0722]
-    assert np.all(np.diff(lightness) >= 0) and lightness[-1] - lightness[0] > 150
-    assert len({tuple(colour) for colour in CLASS_COLOURS.values()}) == 4
+# What is left of linear red, green, blue without the cones for long, middle or short waves (Machado et al. 2009).
+BLINDNESS = {
+    "none": np.eye(3),
+    "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lightness(colours, blindness: str) -> np.ndarray:
+    """CIE L* (0 to 100) of colours (n, 3) in bytes, as someone sees them."""
+    c = np.asarray(colours, float) / 255
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    y = np.clip(linear @ np.array(BLINDNESS[blindness]).T, 0, 1) @ [0.2126729, 0.7151522, 0.0721750]
+    return np.where(y > (6 / 29) ** 3, 116 * np.cbrt(y) - 16, y * (29 / 3) ** 3)
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_colours_are_told_apart_by_lightness(blindness):
+    shown = lightness(ramp(), blindness)
+    assert np.diff(shown[::8]).min() > 1.3  # L*, each 1/32 of the range (2.8 on average): more is lighter, everywhere
+    assert shown[0] < 6 and shown[-1] > 91
+    classes = np.sort(lightness([colour for value, colour in CLASSES.items() if value != NO_DATA], blindness))
+    assert np.diff(classes).min() > 19  # L*
+    assert np.abs(lightness([MISSING], blindness) - classes).min() > 3.9  # and it has no hue, which they have
+
+
+def test_files_pages_and_pictures_have_one_source_of_colours():
+    assert {value: colour[:3] for value, colour in CLASS_COLOURS.items() if value} == {
+        value: colour for value, colour in CLASSES.items() if value
+    }
+    assert CLASS_COLOURS[NO_DATA] == (0, 0, 0, 0)  # transparent
+    assert [tuple(c[:3]) for c in colour_ramp().values()] == list(map(tuple, ramp()))
+    assert tuple(ramp()[0]) == RAMP[0] and tuple(ramp()[-1]) == RAMP[-1] and len(ramp(9)) == 9
+    assert list(map(tuple, ramp(9))) == list(RAMP)
+    assert NDAI_RANGE == Settings().composite_stretch
+    assert {CLASS_STYLE[k][1] for k in range(4)} == {(*(c / 255 for c in CLASSES[k]), 1.0) for k in range(4)}
+    assert [year_colour(code) for code in (0, 1, 6)] == [(0, 0, 0), (255, 0, 0), (0, 255, 255)]
+
+
+def test_shades_are_the_ramp_and_transparent_where_missing():
+    image = shades([[0.0, 1.0, np.nan], [-3.0, 7.0, 0.5]])
+    assert image.shape == (2, 3, 4) and image.dtype == np.uint8
+    np.testing.assert_array_equal(image[0, :2], image[1, :2])
+    assert tuple(image[0, 0]) == (*RAMP[0], 255) and tuple(image[0, 1]) == (*RAMP[-1], 255)
+    assert tuple(image[0, 2]) == (0, 0, 0, 0) and tuple(image[1, 2]) == (*ramp()[128], 255)
 
 
 def test_collection_covers_its_items(folder):
@@ -221,7 +301,38 @@ def test_collection_covers_its_items(folder):
     west, south, east, north = collection.extent.spatial.bboxes[0]
     assert west < 23.1 and east > 129 and south < -27 and north > 42
     assert collection.summaries.get_list("pitpulse:country") == ["PRK", "ZAF"]
-    assert set(collection.to_dict()["item_assets"]) >= {"cube", "ndai", "activity", "thumbnail"}
+    document = collection.to_dict(transform_hrefs=False)
+    assert set(document["item_assets"]) >= {"cube", "ndai", "activity", "thumbnail"}
+    assert document["summaries"]["pitpulse:year"] == {"minimum": 2021, "maximum": 2021}
+    assert document["summaries"]["pitpulse:active_area"] == {"minimum": 120_000.0, "maximum": 120_000.0}
+    assert document["sci:citation"].endswith("Contains modified Copernicus Sentinel data 2021.")
+    assert "conformsTo" not in document  # that is for an API to promise
+    picture = folder / "catalog/mine-activity" / document["assets"]["thumbnail"]["href"]
+    assert picture.read_bytes() == example_extras().thumbnail and "/products/musan/2021/" in picture.as_posix()
+
+
+def test_collection_of_slim_items_is_that_of_whole_ones(folder):
+    items = listed_items(folder)
+    whole = build_collection(items).to_dict(include_self_link=False, transform_hrefs=False)
+    assert build_collection(map(slim, items)).to_dict(include_self_link=False, transform_hrefs=False) == whole
+    one = build_collection(items[:1]).to_dict(include_self_link=False, transform_hrefs=False)
+    both = build_collection(items[1:], one).to_dict(include_self_link=False, transform_hrefs=False)
+    assert both == whole
+    assert len(json.dumps(slim(items[0]))) < len(json.dumps(items[0])) / 10
+
+
+def test_citation_spans_the_years(folder):
+    items = listed_items(folder)
+    items[0]["properties"]["start_datetime"] = "2016-01-01T00:00:00Z"
+    assert citation(build_collection(items).extent).endswith("Sentinel data 2016–2021.")
+
+
+def test_unknown_numbers_are_in_no_range(folder):
+    items = listed_items(folder)
+    for item in items:
+        item["properties"]["pitpulse:active_area"] = None
+    summaries = build_collection(items).summaries.to_dict()
+    assert "pitpulse:active_area" not in summaries and "pitpulse:ndai_mean" in summaries
 
 
 def test_rebuilding_the_catalog_changes_nothing(folder, tmp_path):
@@ -252,6 +363,18 @@ def test_relative_and_rebase():
     assert [link["href"] for link in there["links"]] == ["https://a/b", "../c.json"]
     assert there["assets"]["x"]["href"] == "../../products/m/x.tif"
     assert rebase(there, "catalog/k/i.json", "products/m/i.json") == document
+
+
+def test_links_are_replaced_by_kind():
+    links = [{"rel": "prev", "href": "./a-1.json"}, {"rel": "root", "href": "../c.json"}]
+    changed = relinked({"links": links}, "catalog/k/a-2.json", {"prev": None, "next": ("catalog/k/a-3.json", "3")})
+    assert changed["links"] == [
+        {"rel": "root", "href": "../c.json"},
+        {"rel": "next", "href": "./a-3.json", "type": "application/geo+json", "title": "3"},
+    ]
+    assert target(changed, "next", "catalog/k/a-2.json") == "catalog/k/a-3.json"
+    assert target(changed, "prev", "catalog/k/a-2.json") is None
+    assert target({"links": [{"rel": "next", "href": "https://a/b"}]}, "next", "c") is None
 
 
 def test_missing_facts_are_null_and_not_nan():
@@ -373,15 +496,17 @@ def test_a_new_version_stands_beside_the_old_and_points_at_it(tmp_path):
     place = tmp_path / "catalog/mine-activity" / link.get_href(transform_href=False)
     assert json.loads(place.read_text())["properties"]["pitpulse:fingerprint"] == "ab" * 32
     assert open_item(item).attrs["fingerprint"] == "cd" * 32
-    collection = json.loads((tmp_path / "catalog/mine-activity/collection.json").read_text())
-    assert len([link for link in collection["links"] if link["rel"] == "item"]) == 1
+    mine = json.loads((tmp_path / "catalog/countries/zaf/sishen/catalog.json").read_text())
+    assert len([link for link in mine["links"] if link["rel"] == "item"]) == 1
 
 
 def test_an_older_version_can_be_shown_again(tmp_path):
-    first = published(tmp_path)
+    first = published(tmp_path).to_dict()
     published(tmp_path, fingerprint="cd" * 32)
-    again = show(tmp_path, "sishen", 2021, "ab" * 32)
-    assert again.to_dict() == first.to_dict()
+    again = show(tmp_path, "sishen", 2021, "ab" * 32).to_dict()
+    later = [link for link in again["links"] if link["rel"] == "predecessor-version"]
+    assert "cdcdcdcd" in later[0]["href"]  # what was shown before it
+    assert {**again, "links": [link for link in again["links"] if link not in later]} == first
     listed = json.loads((tmp_path / "catalog/mine-activity/sishen-2021.json").read_text())
     assert listed["properties"]["pitpulse:fingerprint"] == "ab" * 32
     with pytest.raises(BadInput, match=r"holds no published products/sishen/2021/v.*-efefefef; publish it first"):

@@ -1,5 +1,6 @@
 """The command: what a person types and what comes of it, from arguments to files that other programs open."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -15,6 +16,7 @@ import pystac
 import pytest
 import xarray as xr
 from dask.distributed import LocalCluster
+from PIL import Image
 
 from pipeline.archive import file_revision, list_granules, passes
 from pipeline.cli import Progress, main
@@ -272,13 +274,14 @@ def test_run_says_what_it_did(finished):
 
 def test_run_leaves_only_what_is_published(finished):
     root, _ = finished
-    assert sorted(p.name for p in root.iterdir()) == ["catalog", "pictures", "products"]
+    assert sorted(p.name for p in root.iterdir()) == ["catalog", "index.html", "pages", "pictures", "products"]
     assert not [p for p in root.rglob("*") if p.name.startswith(".")]
 
 
 def test_the_catalog_opens_with_pystac_and_the_cube_with_xarray(finished):
     catalog = pystac.Catalog.from_file(str(finished[0] / "catalog/catalog.json"))
-    items = sorted(catalog.get_items(recursive=True), key=lambda i: i.id)
+    items = sorted(catalog.get_child("mine-activity").get_items(recursive=True), key=lambda i: i.id)
+    assert {i.id for i in catalog.get_items(recursive=True)} == {i.id for i in items}
     assert [i.id for i in items] == ["tiny-2021", "tiny-2022"]
     item = items[1]
     assert item.properties["pitpulse:pairs_accepted"] == 3
@@ -328,6 +331,93 @@ def test_another_scheduler_force_and_a_year_without_dates(finished, tiny_scene, 
     assert len(list((root / "products/tiny/2022").glob("*.zarr"))) == 2
     assert "tiny 2022: active 0.49 km²" in again.stdout and "--force makes it again" in again.stdout
     assert len(list((root / "products/tiny/2022").glob("*.zarr"))) == 2
+
+
+# --- what follows from published years -------------------------------------------------------------
+
+
+def with_figures(scene, folder, **figure) -> Path:
+    """The tiny mine with a reported figure and a factor, as a file of its own."""
+    document = json.loads(scene.mine.read_text())
+    reported = {"year": 2022, "tonnes": 1.7e6, "definition": "ore", "source": "report", **figure}
+    factor = {"value": 0.01, "level": "asset", "source": "report"}
+    document["properties"] |= {"production": [reported], "emission_factors": [factor]}
+    path = folder / "with figures.geojson"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_emissions_of_published_years(finished, tiny_scene, tmp_path, capsys):
+    root = tmp_path / "products"
+    shutil.copytree(finished[0], root)
+    mines = with_figures(tiny_scene, tmp_path)
+    words = ["emissions", "--root", str(root), "--inventory", str(mines), "--created", "2026-11-21"]
+    assert main([*words, "--out", str(tmp_path / "tables")]) == 0
+    printed = capsys.readouterr().out
+    assert "tiny 2022: 1.7 Mt (95 %: " in printed and "reported_ore" in printed and "17 kt CO2" in printed
+    assert "not assessed, 1 x: nothing reported for 2021, and active area must be positive" in printed
+    assert f"2 items changed in {root}" in printed
+    item = json.loads((root / "catalog/mine-activity/tiny-2022.json").read_text())["properties"]
+    assert item["pitpulse:production"] == 1_700_000 and item["pitpulse:emissions_co2"] == 17_000  # t
+    rows = list(csv.DictReader((tmp_path / "tables/sources.csv").read_text().splitlines()))
+    assert {row["gas"] for row in rows if row["start_time"].startswith("2022")} >= {"co2", "ch4", "n2o"}
+    assert {row["iso3_country"] for row in rows} == {"ZAF"}
+    assert main([*words, "--out", str(tmp_path / "tables")]) == 0
+    assert f"0 items changed in {root}" in capsys.readouterr().out
+
+
+def test_a_run_tells_production_where_figures_are_known(finished, tiny_scene, tmp_path, capsys):
+    root = tmp_path / "products"
+    shutil.copytree(finished[0], root)
+    words = tiny_scene.run(root, *tiny_scene.settings())
+    words[words.index("--mine") + 1] = str(with_figures(tiny_scene, tmp_path))
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "  ore 1.7 Mt (95 %: 1.54-1.87; reported_ore), CO2 17 kt (" in printed, printed
+    words[words.index("--mine") + 1] = str(with_figures(tiny_scene, tmp_path, tonnes=-1.0))
+    assert main(words) == 2
+    assert "mine tiny: " in capsys.readouterr().err
+
+
+def test_pictures_of_published_years(finished, tmp_path, capsys):
+    items = [str(finished[0] / f"catalog/mine-activity/tiny-{year}.json") for year in (2021, 2022)]
+    assert main(["pictures", *items, "--out", str(tmp_path)]) == 0
+    names = {p.name for p in tmp_path.glob("*.png")}
+    assert {"tiny-2021-ndai.png", "tiny-2022-classes.png", "tiny-series.png", "tiny-areas.png"} <= names
+    assert f"{len(names)} pictures in {tmp_path}" in capsys.readouterr().out
+
+
+def test_inventory_from_the_command(tiny_scene, tmp_path, capsys):
+    out, report = tmp_path / "mines.parquet", tmp_path / "report.csv"
+    bad = tmp_path / "bad.geojson"
+    rows = [({"name": "Nowhere"}, None), ({"name": "Steel works", "commodity": "steel"}, [22.9, -27.6])]
+    made = [
+        {"type": "Feature", "properties": p, "geometry": xy and {"type": "Point", "coordinates": xy}} for p, xy in rows
+    ]
+    bad.write_text(json.dumps({"type": "FeatureCollection", "features": made}))
+    words = ["inventory", "import", str(tiny_scene.mine), str(bad), "--out", str(out), "--report", str(report)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "not placed: no coordinates" in printed and "29 mines" in printed
+    assert "Nowhere" in report.read_text() and "steel" in report.read_text()
+    assert main(words) == 2 and "exists already" in capsys.readouterr().err
+    assert main(["inventory", "list", str(out), "--text", "tiny"]) == 0
+    assert capsys.readouterr().out.startswith("tiny ")
+    assert main(["inventory", "show", "sishen"]) == 0
+    assert "36.2 Mt ore" in capsys.readouterr().out
+    assert main(["inventory", "show", "sishn"]) == 2
+    assert "has no mine 'sishn'; close are sishen" in capsys.readouterr().err
+
+
+def test_the_worked_example_runs(finished, tmp_path):
+    script = Path(__file__).parents[1] / "docs" / "example.py"
+    picture = tmp_path / "example.png"
+    words = [sys.executable, str(script), str(finished[0]), str(picture)]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "MPLBACKEND": "agg"}, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "tiny-2022" in done.stdout and "grew" in done.stdout and " True" in done.stdout
+    with Image.open(picture) as image:
+        assert image.width > 900 and len(image.convert("RGB").getcolors(1 << 24)) > 100
 
 
 # --- what decides whether work is done again ------------------------------------------------------

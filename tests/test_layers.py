@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = ("commodities", "constants", "errors", "model", "settings", "variables", "fingerprint")
+VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "variables", "fingerprint")
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
 READERS = ("storage", "sentinel1.", "raster", "geoid", "dem", "zarr_store", "cube", "inventory", "inventory.", "mines")
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values

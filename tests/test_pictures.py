@@ -24,7 +24,7 @@ from pipeline.cube import grid_of, write_map
 from pipeline.errors import BadInput
 from pipeline.grid import inside, utm_grid
 from pipeline.model import Mine, ProductionFigure
-from pipeline.pictures import THUMBNAIL_SIZE, class_picture, composite_picture, ndai_picture, thumbnail
+from pipeline.pictures import COLOUR_MAP, THUMBNAIL_SIZE, class_picture, composite_picture, ndai_picture, thumbnail
 from pipeline.pictures.album import Album, mine_of, places
 from pipeline.pictures.charts import BAR, YearArea, YearProduction, activity_chart
 from pipeline.pictures.codes import code_picture, code_sheet, count_colours
@@ -303,7 +303,7 @@ def test_a_large_map_is_reduced_by_averaging():
     index[::2] = 1.0  # every other row: shown as the mean of both colours
     picture = opened(ndai_picture(index, grid, mine, 2020, SETTINGS))
     middle = picture[TITLE + 100 : TITLE + 110, EDGE + 100 : EDGE + 110, :3].astype(float)
-    ends = (np.array(matplotlib.colormaps["inferno"](v, bytes=True)[:3], float) for v in (0.0, 1.0))
+    ends = (np.array(COLOUR_MAP(v, bytes=True)[:3], float) for v in (0.0, 1.0))
     np.testing.assert_allclose(middle, np.broadcast_to(sum(ends) / 2, middle.shape), atol=1.0)  # of 255
 
 

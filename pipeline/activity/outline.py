@@ -27,7 +27,8 @@ within 6 % on simulated benches) and the correlation of overlapping windows. h i
 to patch by more than that noise (the speckle of a window weighs its halves, and lasts; the causes were not separated),
 so it is drawn as a smooth field of 0.69 +- 0.14, which moves an edge by 4 m. Mean and spread come from
 simulation (tests/area_scenes.py; 20 m pixels, quiet coherence 0.8 to 0.93, 20 to 100 % of the intervals disturbed):
-fitted on 198 scenes, they covered the truth in 93.5 % of 200 others, without bias (pits 97 %, dumps 94 %, benches 91 %).
+fitted on 198 scenes, they covered the truth in 93.5 % of 200 others, without bias (pits 97 %, dumps 94 %, benches
+91 %).
 Pixels much larger or smaller than a window need them fitted anew.
 
 Not in the interval: a wrong polygon or DEM, ground that can't be decided (permanently incoherent, layover), pixels

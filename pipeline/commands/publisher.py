@@ -34,7 +34,8 @@ class CatalogPublisher:
         from catalog.publish import Extras, publish
 
         f = finished
-        extras = Extras(f.thumbnail, f.series.parquet(), f.rgba, f.rgba_years, f.colours)
+        events = {"sites": f.series.sites, "changes": f.series.changes, "alerts": f.series.alerts}
+        extras = Extras(f.thumbnail, f.series.parquet(), events, f.rgba, f.rgba_years, f.colours)
         return publish(mine, f.cube, f.area, extras, root, **options).get_self_href()
 
     def stem(self, mine: Mine, year: int, key: str) -> str:
@@ -60,17 +61,42 @@ def add_assessments(root: str, found: Sequence[Assessment]) -> int:
 
 
 def complete_catalog(root: str, mines: Sequence[Mine]) -> list[Assessment]:
-    """What follows from all years of a run: production and emissions where figures are known, and the collection.
+    """What follows from all years of a run: production and emissions where figures are known, index, pages.
 
     Mines without any reported figure are left as they are: their production needs the whole inventory, which
     ``pitpulse emissions`` takes.
     """
-    from catalog.publish import rebuild_catalog
+    from catalog.listing import mend_catalog
 
     known, found = [mine for mine in mines if mine.production], []
     if known:
         ids = {mine.id for mine in known}
         found = assess([p for p in mine_years(root) if p["pitpulse:mine_id"] in ids], known)
         add_assessments(root, found)
-    rebuild_catalog(root)
+    mend_catalog(root, [mine.id for mine in mines])
+    refresh_index(root)
     return found
+
+
+def refresh_index(root: str) -> None:
+    """Bring the index and the pages up to the items that the catalog lists."""
+    from catalog.index import update_index
+    from catalog.pages import build_pages
+
+    update_index(root)
+    build_pages(root)
+
+
+def api_application(root: str, **settings):
+    """The ASGI application that serves the published folder ``root``; ``settings`` are those of `catalog.api`.
+
+    Raises
+    ------
+    ImportError
+        FastAPI isn't installed.
+    BadInput
+        The URL or a setting can't be used.
+    """
+    from catalog.api import ApiSettings, create_app
+
+    return create_app(root, ApiSettings(**settings))

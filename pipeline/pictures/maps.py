@@ -1,7 +1,7 @@
 """Maps that people look at: a year's index, its classes, three years as colours; and the thumbnail.
 
-Colours mean the same at every mine: the stretch is absolute (`Settings.composite_stretch`), and the colour map
-(inferno) and the classes keep their order for every kind of colour blindness. Legend, scale and north stand beside the
+Colours mean the same at every mine: the stretch is absolute (`Settings.composite_stretch`), and the colours of index
+and classes (`palette`) keep their order for every kind of colour blindness. Legend, scale and north stand beside the
 map, where a small or a narrow mine has room for them and nothing is hidden.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from matplotlib.transforms import Bbox, IdentityTransform, TransformedBbox
@@ -24,17 +24,29 @@ from ..activity.composite import colour_years
 from ..errors import BadInput
 from ..grid import on_grid
 from ..model import Mine
+from ..palette import CLASSES, ramp, shades, year_colour
+from ..palette import MISSING as MISSING_COLOUR
 from ..settings import Settings
 from ..variables import ACTIVE, INACTIVE, INCOHERENT, NO_DATA
 from .drawing import BLACK, LINE, box, encode_png, headline, legend, line, new_sheet, paste, picture, write
 
-COLOUR_MAP = "inferno"
-MISSING = (0.85, 0.85, 0.85, 1.0)  # light grey, in no colour map and in no composite
-CLASS_STYLE = (  # value, colour, label: told apart by lightness alone
-    (NO_DATA, MISSING, "no data"),
-    (INACTIVE, (0.16, 0.24, 0.42, 1.0), "inactive"),
-    (ACTIVE, (0.98, 0.75, 0.18, 1.0), "active"),
-    (INCOHERENT, (0.36, 0.56, 0.50, 1.0), "never coherent\n(water, vegetation)"),
+
+def in_units(colour) -> tuple[float, float, float, float]:
+    """A colour of bytes as matplotlib takes it: red, green, blue, alpha in 0..1."""
+    red, green, blue = (channel / 255 for channel in colour)
+    return red, green, blue, 1.0
+
+
+COLOUR_MAP = ListedColormap(ramp() / 255.0, name="pitpulse-ndai")
+MISSING = in_units(MISSING_COLOUR)
+CLASS_STYLE = tuple(  # value, colour, label
+    (value, in_units(CLASSES[value]), label)
+    for value, label in (
+        (NO_DATA, "no data"),
+        (INACTIVE, "inactive"),
+        (ACTIVE, "active"),
+        (INCOHERENT, "never coherent\n(water, vegetation)"),
+    )
 )
 THUMBNAIL_SIZE = 512  # px, the longer side at most
 MAP_SIZE = 800  # px, the longer side at most
@@ -281,7 +293,7 @@ def in_bytes(colour):
 
 def code_colour(code: int) -> tuple[float, float, float]:
     """The additive colour of a three-bit code; bit 0 is red."""
-    return tuple(float(code >> bit & 1) for bit in range(3))
+    return in_units(year_colour(code))[:3]
 
 
 def years_label(active: Sequence[int]) -> str:
@@ -301,11 +313,7 @@ def _coloured(ndai, settings):
     """(y, x, 4) uint8 in the index's colours, transparent where NaN."""
     ndai = np.asarray(ndai, np.float64)
     low, high = settings.composite_stretch
-    known = np.isfinite(ndai)
-    level = np.clip((np.where(known, ndai, low) - low) / (high - low), 0.0, 1.0)
-    image = colormaps[COLOUR_MAP](level, bytes=True)
-    image[~known] = 0
-    return image
+    return shades((ndai - low) / (high - low))
 
 
 def _colour_bar(figure, x, top, bottom, settings):
@@ -314,8 +322,7 @@ def _colour_bar(figure, x, top, bottom, settings):
     bottom, top, width = bottom + 2 * LINE, top - 14, 24
     height = int(min(top - bottom, 420))
     bottom = int(top - height)
-    ramp = colormaps[COLOUR_MAP](np.linspace(1, 0, height), bytes=True)[:, None, :3]
-    paste(figure, np.repeat(ramp, width, axis=1), x, bottom)
+    paste(figure, np.repeat(ramp(height)[::-1, None], width, axis=1), x, bottom)
     box(figure, x, bottom, width, height)
     steps = 5 if height < 300 else 9
     for k in range(steps + 1):
