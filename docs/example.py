@@ -1,6 +1,6 @@
 """Search, open, plot, table: what an analyst does with published products. Run ``make demo`` first.
 
-    python docs/example.py build/demo docs/example.png
+python docs/example.py build/demo docs/example.png
 """
 
 import sys

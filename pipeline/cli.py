@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from . import __version__
 from .errors import BadInput, PitpulseError
+from .progress import Progress
 
 EXAMPLES = """\
 examples:
@@ -23,6 +21,7 @@ examples:
   pitpulse run --archive slc/ --mine mine.geojson --dem dem.tif --years 2021-2023 --out products/
   pitpulse pictures products/catalog/mine-activity/sishen-*.json --out pictures/
   pitpulse inventory import GIOMT.xlsx mining_polygons.gpkg --out mines.parquet
+  pitpulse serve products/
   pitpulse emissions --root products/ --inventory mines.parquet --created 2026-11-21 --out tables/
 """
 
@@ -73,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_pictures(commands)
     _add_inventory(commands)
     _add_emissions(commands)
+    _add_catalog(commands)
+    _add_serve(commands)
     _add_info(commands)
     _add_coherence(commands)
     return parser
@@ -180,6 +181,22 @@ def _add_emissions(commands) -> None:
     p.add_argument("--monthly", action="store_true", help="one row a month")
 
 
+def _add_catalog(commands) -> None:
+    p = _command(
+        commands, "catalog", _catalog, "write the catalogs, the index and the pages of published products anew"
+    )
+    p.add_argument("root", help="folder or URL of the published products")
+
+
+def _add_serve(commands) -> None:
+    p = _command(commands, "serve", _serve, "STAC API, pages and files of published products over HTTP, read-only")
+    p.add_argument("root", help="folder or URL of the published products")
+    p.add_argument("--host", default="127.0.0.1")
+    p.add_argument("--port", type=int, default=8000)
+    p.add_argument("--public-url", default="", metavar="URL", help="what links start with (default: as asked)")
+    p.add_argument("--behind-proxy", action="store_true", help="believe X-Forwarded-* headers")
+
+
 def _add_info(commands) -> None:
     p = _command(commands, "info", _info, "what a product holds, and which of its bursts see a point")
     p.add_argument("safe", metavar="SAFE", help="SAFE folder or zip, path or URL")
@@ -229,43 +246,6 @@ def _numbers(text: str, counts: tuple[int, ...], what: str) -> tuple[float, ...]
     if len(values) not in counts:
         raise BadInput(f"{what}, instead got {text!r}")
     return values
-
-
-class Progress:
-    """Lines on stderr; where the next is long in coming, the last one again with the seconds it has taken so far."""
-
-    INTERVAL = 2.0  # s
-
-    def __init__(self):
-        self._text, self._since, self._told = "", time.monotonic(), time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __call__(self, text: str) -> None:
-        """Say what was done or what comes now."""
-        self._text = text
-        self._since = self._told = time.monotonic()
-        self._print(text)
-
-    def __enter__(self) -> Progress:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.1):
-            now = time.monotonic()
-            if now - self._told >= self.INTERVAL:
-                self._told = now
-                self._print(f"… {self._text or 'starting'} ({now - self._since:.0f} s)")
-
-    @staticmethod
-    def _print(text: str) -> None:
-        with suppress(OSError, ValueError):  # nobody reads: the work goes on
-            print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def _demo(arguments) -> int:
@@ -352,6 +332,20 @@ def _emissions(arguments) -> int:
     print(f"{add_assessments(a.root, found)} items changed in {a.root}")
     refresh_index(a.root)
     return 1 if refused else 0
+
+
+def _catalog(arguments) -> int:
+    from .commands.publisher import rewrite_catalog
+
+    print(f"{rewrite_catalog(arguments.root)} items in {arguments.root}")
+    return 0
+
+
+def _serve(arguments) -> int:
+    from .commands.serve import ServeRequest, serve
+
+    a = arguments
+    return serve(ServeRequest(a.root, a.host, a.port, a.public_url, a.behind_proxy), print)
 
 
 def _info(arguments) -> int:

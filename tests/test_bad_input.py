@@ -187,7 +187,8 @@ def test_a_truncated_measurement_fails_its_year_alone(tiny_scene, tmp_path, caps
     text = refused(capsys, words, "tiny 2022: invalid: .*20220404.*measurement", code=1)
     assert "tiny 2021: active 0.00" in text
     assert [p.name for p in (tmp_path / "o/catalog/mine-activity").glob("tiny*")] == ["tiny-2021.json"]
-    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["catalog", "pictures", "products"]
+    made = sorted(p.name for p in (tmp_path / "o").iterdir())
+    assert made == ["catalog", "index.html", "pages", "pictures", "products"]
 
 
 def test_an_annotation_that_is_missing_or_broken(tiny_scene, tmp_path, capsys):

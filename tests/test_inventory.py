@@ -7,7 +7,10 @@ import json
 import math
 from collections import Counter
 
+import geopandas
 import numpy as np
+import openpyxl
+import pandas
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -360,7 +363,6 @@ def test_every_bad_row_is_listed_by_file_row_name_and_reason(tmp_path):
 
 def jasansky(folder):
     """A GeoPackage with a mine, a mine of two near sites, a total of far ones, a smelter, and bad figures."""
-    geopandas, pandas = pytest.importorskip("geopandas"), pytest.importorskip("pandas")
     path = folder / "production.gpkg"
     places = {
         "COM00001.00": ("Sishen", None, "Mine", [(22.9849, -27.7818)]),
@@ -494,7 +496,6 @@ def test_a_join_by_place_alone_is_listed(tmp_path):
 
 
 def polygons(folder, *shapes, name="polygons.gpkg"):
-    geopandas = pytest.importorskip("geopandas")
     frame = {"ISO3_CODE": ["ZAF"] * len(shapes), "id": range(100, 100 + len(shapes))}
     path = folder / name
     geopandas.GeoDataFrame(frame, geometry=list(shapes), crs=4326).to_file(path, engine="pyogrio")
@@ -552,7 +553,6 @@ def test_a_mine_takes_several_polygons_and_keeps_its_own(tmp_path):
 
 
 def test_polygons_in_another_projection_come_in_degrees(tmp_path):
-    geopandas = pytest.importorskip("geopandas")
     box = shapely.box(22.99, -28.01, 23.0, -28.0)
     path = tmp_path / "utm.gpkg"
     frame = geopandas.GeoDataFrame({"ISO3_CODE": ["ZAF"]}, geometry=[box], crs=4326).to_crs(32734)
@@ -613,7 +613,6 @@ def test_two_files_of_one_name_and_a_file_given_twice(tmp_path):
 
 
 def test_a_workbook_is_read_like_its_csv(tmp_path):
-    openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     book.active.title = "About"
     sheet = book.create_sheet("External")
@@ -667,7 +666,6 @@ def test_an_inventory_survives_its_file():
 
 
 def test_other_programs_open_it(tmp_path):
-    geopandas = pytest.importorskip("geopandas")
     path = tmp_path / "m.parquet"
     box = shapely.box(22.9, -27.8, 23.0, -27.7)
     write_inventory([an_entry(), an_entry(id="a-box", geometry=box, radius=None)], str(path))
@@ -682,7 +680,6 @@ def test_other_programs_open_it(tmp_path):
 
 
 def test_a_geoparquet_by_hand_needs_three_columns_only(tmp_path):
-    geopandas = pytest.importorskip("geopandas")
     frame = geopandas.GeoDataFrame({"id": ["x"], "name": ["X"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
     frame.to_parquet(tmp_path / "hand.parquet")
     (mine,) = read_inventory(str(tmp_path / "hand.parquet"))

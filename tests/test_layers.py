@@ -15,7 +15,7 @@ FLOW = (
     "evidence", "assess", "climate_trace",
 )  # fmt: skip
 RUNNER = ("run",)
-COMMANDS = ("commands.", "cli")
+COMMANDS = ("commands.", "cli", "progress")
 SIMULATOR = ("simulate.",)
 LAYERS = {
     "values": VALUES,

@@ -87,6 +87,15 @@ def refresh_index(root: str) -> None:
     build_pages(root)
 
 
+def rewrite_catalog(root: str) -> int:
+    """Write every catalog anew from the items that are there, then index and pages; returns the number of items."""
+    from catalog.listing import rebuild_catalog
+
+    items = rebuild_catalog(root)
+    refresh_index(root)
+    return items
+
+
 def api_application(root: str, **settings):
     """The ASGI application that serves the published folder ``root``; ``settings`` are those of `catalog.api`.
 
