@@ -25,7 +25,7 @@ bench: $(VENV)/test.stamp  ## prints ratios, never fails by the clock
 
 lock: $(VENV)/run.stamp  ## pin what pyproject.toml asks for; the files name no registry
 	$(COMPILE) pyproject.toml --extra test -o requirements-test.lock
-	$(COMPILE) pyproject.toml -c requirements-test.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra serve -c requirements-test.lock -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build
