@@ -241,7 +241,9 @@ def _interval(value, arg=None):
 def _arrays(op: str, values: list, args: list, rows: Rows):
     lists = []
     for value, arg in zip(values, args, strict=True):
-        if isinstance(value, list) and all(isinstance(item, pa.Scalar) for item in value):
+        if isinstance(value, list):
+            if not all(isinstance(item, pa.Scalar) for item in value):
+                raise BadInput(f"{op} takes two lists of plain values, instead got {shown(arg)}")
             lists.append([[item.as_py() for item in value]] * len(rows.table))
         elif kind_of(value) == "list":
             lists.append(value.to_pylist())
