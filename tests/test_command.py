@@ -266,8 +266,9 @@ def test_run_says_what_it_did(finished):
     area = float(lines[2].split("active ")[1].split(" km²")[0])
     assert abs(area - 0.49) < 0.02  # km2: a quarter of the mine
     assert lines[1] == f"  item {root}/catalog/mine-activity/tiny-2021.json"
-    assert "MB (" in lines[-3] and " requests; " in lines[-3]
-    assert lines[-2] == f"catalog {root}/catalog/catalog.json"
+    assert "MB (" in lines[-4] and " requests; " in lines[-4]
+    assert lines[-3] == f"catalog {root}/catalog/catalog.json"
+    assert lines[-1] == f"pages {root}/index.html (shown by: pitpulse serve {root})"
     assert "Tiny mine: 2 year(s) on track" in done.stderr and "coherence 3/3" in done.stderr
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr
 
@@ -395,6 +396,10 @@ def test_inventory_from_the_command(tiny_scene, tmp_path, capsys):
         {"type": "Feature", "properties": p, "geometry": xy and {"type": "Point", "coordinates": xy}} for p, xy in rows
     ]
     bad.write_text(json.dumps({"type": "FeatureCollection", "features": made}))
+    torn = tmp_path / "torn.xlsx"
+    torn.write_bytes(b"PK\x03\x04")
+    assert main(["inventory", "import", str(torn), "--out", str(tmp_path / "torn.parquet")]) == 1
+    assert "torn.xlsx must be an Excel workbook" in capsys.readouterr().out
     words = ["inventory", "import", str(tiny_scene.mine), str(bad), "--out", str(out), "--report", str(report)]
     assert main(words) == 0
     printed = capsys.readouterr().out

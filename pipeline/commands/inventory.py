@@ -53,6 +53,8 @@ class ListRequest:
 def import_files(request: ImportRequest, say: Callable[[str], None]) -> int:
     """Import inventories into one file; says how every file's rows ended, and where to read why.
 
+    Returns 1 where a whole file could not be read as an inventory; what the others hold is written all the same.
+
     Raises
     ------
     AlreadyExists
@@ -74,7 +76,7 @@ def import_files(request: ImportRequest, say: Callable[[str], None]) -> int:
         say(f"           {request.report}: {len(imported.issues)} issues, each with its row and reason")
     elif imported.issues:
         say("           --report FILE.csv lists each issue with its row and reason")
-    return 0
+    return 0 if all(f.family for f in imported.files) else 1
 
 
 def summary(imported: Imported) -> list[str]:

@@ -249,4 +249,5 @@ def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
     if any(o.state in GOOD for o in outcomes):
         lines.append(f"catalog {out.rstrip('/')}/catalog/catalog.json")
         lines.append(f"pictures {out.rstrip('/')}/pictures/")
+        lines.append(f"pages {out.rstrip('/')}/index.html (shown by: pitpulse serve {out})")
     return lines

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import BadInput, Unavailable
-from ..storage import public_url
+from ..storage import open_store, public_url
 from .publisher import api_application
 
 WAITING = 128  # connections that may wait to be taken
@@ -52,6 +52,8 @@ def serve(request: ServeRequest, say: Callable[[str], None]) -> int:
         ) from error
     listening = bound_socket(request.host, request.port)
     host = f"[{request.host}]" if ":" in request.host else request.host
+    if not open_store(request.root).exists("catalog/items.json"):
+        say(f"nothing is published at {public_url(request.root)} yet: searches answer 503 until a run has been there")
     # Said before the server runs: connections wait in the socket until it takes them.
     say(f"serving {public_url(request.root)} at http://{host}:{listening.getsockname()[1]}/ (interrupt to end)")
     # Forwarded headers are the application's to judge; the server would believe them from this machine.
