@@ -73,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_inventory(commands)
     _add_emissions(commands)
     _add_catalog(commands)
+    _add_verify(commands)
+    _add_status(commands)
     _add_serve(commands)
     _add_info(commands)
     _add_coherence(commands)
@@ -185,6 +187,16 @@ def _add_catalog(commands) -> None:
     p = _command(
         commands, "catalog", _catalog, "write the catalogs, the index and the pages of published products anew"
     )
+    p.add_argument("root", help="folder or URL of the published products")
+
+
+def _add_verify(commands) -> None:
+    p = _command(commands, "verify", _verify, "read every published product back and compare it with its checksums")
+    p.add_argument("root", help="folder or URL of the published products")
+
+
+def _add_status(commands) -> None:
+    p = _command(commands, "status", _status, "what became of every mine-year: done, superseded, invalid, failed")
     p.add_argument("root", help="folder or URL of the published products")
 
 
@@ -339,6 +351,19 @@ def _catalog(arguments) -> int:
 
     print(f"{rewrite_catalog(arguments.root)} items in {arguments.root}")
     return 0
+
+
+def _verify(arguments) -> int:
+    from .commands.verify import verify
+
+    with Progress() as progress:
+        return verify(arguments.root, print, progress)
+
+
+def _status(arguments) -> int:
+    from .commands.verify import status
+
+    return status(arguments.root, print)
 
 
 def _serve(arguments) -> int:

@@ -188,7 +188,7 @@ def test_a_truncated_measurement_fails_its_year_alone(tiny_scene, tmp_path, caps
     assert "tiny 2021: active 0.00" in text
     assert [p.name for p in (tmp_path / "o/catalog/mine-activity").glob("tiny*")] == ["tiny-2021.json"]
     made = sorted(p.name for p in (tmp_path / "o").iterdir())
-    assert made == ["catalog", "index.html", "pages", "pictures", "products"]
+    assert made == ["catalog", "index.html", "pages", "pictures", "products", "runs"]
 
 
 def test_an_annotation_that_is_missing_or_broken(tiny_scene, tmp_path, capsys):

@@ -275,7 +275,7 @@ def test_run_says_what_it_did(finished):
 
 def test_run_leaves_only_what_is_published(finished):
     root, _ = finished
-    assert sorted(p.name for p in root.iterdir()) == ["catalog", "index.html", "pages", "pictures", "products"]
+    assert sorted(p.name for p in root.iterdir()) == ["catalog", "index.html", "pages", "pictures", "products", "runs"]
     assert not [p for p in root.rglob("*") if p.name.startswith(".")]
 
 

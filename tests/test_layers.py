@@ -8,7 +8,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "variables", "fingerprint")
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
-READERS = ("storage", "sentinel1.", "raster", "geoid", "dem", "zarr_store", "cube", "inventory", "inventory.", "mines")
+READERS = (
+    "storage",
+    "sentinel1.",
+    "raster",
+    "geoid",
+    "dem",
+    "zarr_store",
+    "cube",
+    "inventory",
+    "inventory.",
+    "mines",
+    "records",
+)
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values
 FLOW = (
     "archive", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",

@@ -96,6 +96,20 @@ def rewrite_catalog(root: str) -> int:
     return items
 
 
+def published_versions(root: str) -> list:
+    """Every published version, as `catalog.check.Version`: mine, year, stem and state."""
+    from catalog.check import published_versions as found
+
+    return found(root)
+
+
+def verify_version(root: str, version) -> list[str]:
+    """What of a published version differs from what was published; empty where it is whole."""
+    from catalog.check import problems
+
+    return problems(root, version)
+
+
 def api_application(root: str, **settings):
     """The ASGI application that serves the published folder ``root``; ``settings`` are those of `catalog.api`.
 

@@ -21,6 +21,7 @@ from ..mine_year import DemSource, Job
 from ..mines import read_mines, read_sites
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
+from ..records import write_outcomes
 from ..run import Outcome, clear_work, dask_client, run_jobs, settle, skip
 from ..settings import Settings
 from ..storage import Location, open_store
@@ -151,12 +152,20 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
             finally:
                 clear_work(jobs, request.out)
                 _clear_parts(jobs, root, publisher)
+            write_outcomes(root, map(_facts, [*made, *outcomes]))
         for outcome in made:
             for name, data in outcome.pictures.items():
                 root.write_bytes(f"pictures/{name}", data)
         if any(o.item for o in made):
             made = _told(made, complete_catalog(request.out, mines))
     return made + outcomes, time.perf_counter() - started
+
+
+def _facts(outcome: Outcome) -> dict:
+    """An outcome for the record, without its pictures."""
+    facts = dataclasses.asdict(replace(outcome, pictures={}))
+    del facts["pictures"]
+    return facts
 
 
 def _plan_all(request: RunRequest, mines: Sequence[Mine], granules) -> tuple[list[Job], list[Outcome]]:
