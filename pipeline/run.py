@@ -1,24 +1,22 @@
 """Running jobs on Dask: one task per (mine, track, year), one that finishes and publishes per mine.
 
-Tasks exchange addresses and small facts, never arrays: a year's cube waits under ``work/`` of the root until its mine
-is finished, and is deleted then. A task that fails says why in its outcome; the others go on.
+Tasks exchange addresses and small facts, never arrays: a year's cube waits in the run's own folder under ``work/`` of
+the root until its mine is finished, and is deleted with it. A task that fails says why in its outcome; others go on.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing import active_children
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -28,7 +26,6 @@ from .cube import open_cube, write_cube
 from .errors import PitpulseError, Unavailable
 from .finish import Publisher, finish_years
 from .mine_year import Job, make_year
-from .storage import open_store
 from .variables import reason_words
 
 TOPIC = "pitpulse"
@@ -38,7 +35,8 @@ TOPIC = "pitpulse"
 class Outcome:
     """What became of one job.
 
-    ``state``: ``done``; ``skipped``: the same was published before; ``invalid``: the data don't allow a product,
+    ``state``: ``done``; ``skipped``: the same was published before; ``leased``: another run works on this mine;
+    ``invalid``: the data don't allow a product,
     ``reason`` says why; ``failed``: something broke, ``reason`` holds the traceback. ``rejected``: (reference date,
     secondary date, reason, stable mean) per pair left out. ``events``: sentences about named sites and new alerts.
     ``cube``: where the year's cube is, staged or published.
@@ -178,6 +176,7 @@ def run_jobs(
     root: str,
     publisher: Publisher,
     client: Client,
+    work: str,
     progress: Callable[[str], None] = lambda _: None,
     skipped: Sequence[Outcome] = (),
 ) -> list[Outcome]:
@@ -191,6 +190,8 @@ def run_jobs(
     publisher : Publisher
         It runs on the workers.
     client : dask.distributed.Client
+    work : str
+        URL of a folder that is this run's alone, for cubes that wait for the other years.
     progress : callable
         Called with a line of text when something was done.
     skipped : sequence of Outcome
@@ -209,7 +210,7 @@ def run_jobs(
     finishing = []
     for (mine, track), group in mines.items():
         years = [
-            found.get(job.key) or client.submit(year_task, job, root, key=f"cube-{job.key}", pure=False)
+            found.get(job.key) or client.submit(year_task, job, work, key=f"cube-{job.key}", pure=False)
             for job in group
         ]
         key = f"publish-{mine}-t{track:03d}"
@@ -220,27 +221,9 @@ def run_jobs(
     return [found[job.key] for job in jobs]
 
 
-def staged_cube(job: Job, root: str) -> str:
-    """URL where a year's cube waits for the other years."""
-    return f"{root.rstrip('/')}/work/{job.key}-{job.fingerprint[:8]}.zarr"
-
-
-def clear_work(jobs: Sequence[Job], root: str) -> None:
-    """Remove what jobs have staged, finished or not, and the folder where nothing else is in it.
-
-    To be called when the workers are gone: what still runs goes on staging.
-    """
-    for job in jobs:
-        location = open_store(staged_cube(job, root), **job.storage_options)
-        if not location.is_local:
-            if location.exists():
-                location.fs.rm(location.path, recursive=True)
-            continue
-        path = Path(location.path)
-        for left in (path, *path.parent.glob(f".{path.name}.*")):
-            shutil.rmtree(left, ignore_errors=True)
-        with suppress(OSError):  # not empty, or not there
-            path.parent.rmdir()
+def staged_cube(job: Job, work: str) -> str:
+    """URL where a year's cube waits for the other years, below a run's own folder ``work``."""
+    return f"{work.rstrip('/')}/{job.key}-{job.fingerprint[:8]}.zarr"
 
 
 def say(text: str) -> None:
@@ -251,7 +234,7 @@ def say(text: str) -> None:
         return
 
 
-def year_task(job: Job, root: str) -> Outcome:
+def year_task(job: Job, work: str) -> Outcome:
     """Make one year's cube and stage it; runs on a worker."""
     blank = Outcome(job.key, job.mine.id, job.year, "failed")
     last = 0.0
@@ -268,7 +251,7 @@ def year_task(job: Job, root: str) -> Outcome:
         year = make_year(job, progress)
         started = time.perf_counter()
         cube = year.cube
-        staged = staged_cube(job, root)
+        staged = staged_cube(job, work)
         write_cube(cube, staged, overwrite=True, **job.storage_options)
         seconds = {**year.seconds, "stage": time.perf_counter() - started}
     except PitpulseError as error:

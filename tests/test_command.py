@@ -18,7 +18,9 @@ import xarray as xr
 from dask.distributed import LocalCluster
 from PIL import Image
 
+from catalog.check import published_versions
 from pipeline.archive import file_revision, list_granules, passes
+from pipeline.claims import RunClaims
 from pipeline.cli import Progress, main
 from pipeline.commands.demo import compare
 from pipeline.commands.publisher import CatalogPublisher
@@ -30,6 +32,7 @@ from pipeline.mines import read_mines
 from pipeline.run import Outcome, settle, worker_count
 from pipeline.sentinel1.safe import open_product
 from pipeline.simulate.demo import demo_scene
+from pipeline.storage import open_store
 
 from .tiny_scene import HEIGHT, LATITUDE, LONGITUDE, SETTINGS, WORKED, ring
 
@@ -546,3 +549,22 @@ def test_simulate_replaces_only_when_asked(tmp_path, capsys):
     assert "holds dem.tif already" in capsys.readouterr().err
     assert contents(tmp_path) == {"dem.tif": b"mine"}
     assert issubclass(AlreadyExists, FileExistsError)
+
+
+# --- several runs over one folder -----------------------------------------------------------------
+
+
+def test_what_another_run_has_claimed_is_left_to_it(tiny_scene, tmp_path, capsys):
+    root = open_store(tmp_path / "o")
+    words = tiny_scene.run(tmp_path / "o", *tiny_scene.settings())
+    track = next(iter(passes(list_granules(tiny_scene.slc))))
+    with RunClaims(root) as other:
+        assert other.claim(f"tiny-t{track:03d}")
+        assert main(words) == 0
+        out = capsys.readouterr().out
+        assert "tiny 2021: leased: another run works on this mine" in out and "tiny 2022: leased" in out
+        assert not (tmp_path / "o/products").exists()
+    assert main(words) == 0
+    assert "tiny 2022: active 0.4" in capsys.readouterr().out
+    assert [v.state for v in published_versions(tmp_path / "o")] == ["done", "done"]
+    assert not (tmp_path / "o/work").exists()

@@ -20,6 +20,7 @@ READERS = (
     "inventory.",
     "mines",
     "records",
+    "claims",
 )
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values
 FLOW = (

@@ -16,18 +16,20 @@ from pathlib import Path
 
 from ..archive import Granule, file_revision, list_granules, passes
 from ..assess import Assessment
+from ..claims import RunClaims
 from ..errors import BadInput, NoCoverage, PitpulseError
 from ..mine_year import DemSource, Job
 from ..mines import read_mines, read_sites
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
 from ..records import write_outcomes
-from ..run import Outcome, clear_work, dask_client, run_jobs, settle, skip
+from ..run import Outcome, dask_client, run_jobs, settle, skip
 from ..settings import Settings
 from ..storage import Location, open_store
 from .publisher import CatalogPublisher, complete_catalog
 
 GOOD = ("done", "skipped")
+LEASED = "another run works on this mine; what it publishes is what this one would have"
 
 
 @dataclass(frozen=True)
@@ -139,26 +141,50 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
     outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in refused]
     publisher = CatalogPublisher()
     with _writable(request.out) as root:
-        settled = [settle(job, request.out, publisher, request.force) for job in planned]
-        jobs = [job for job, _ in settled]
-        skipped = [skip(job, request.out, publisher) for job, done in settled if done]
-        dates = sum(len(job.dates) for job, done in settled if not done)
-        progress(_announcement(mines, jobs, len(skipped), dates))
-        made = skipped
-        if dates:
-            try:
-                with dask_client(request.scheduler, len(jobs) - len(skipped)) as client:
-                    made = run_jobs(jobs, request.out, publisher, client, progress, skipped)
-            finally:
-                clear_work(jobs, request.out)
-                _clear_parts(jobs, root, publisher)
-            write_outcomes(root, map(_facts, [*made, *outcomes]))
+        with RunClaims(root) as claims:
+            settled, leased = _share_out(request, planned, publisher, claims)
+            jobs = [job for job, _ in settled]
+            skipped = [skip(job, request.out, publisher) for job, done in settled if done]
+            dates = sum(len(job.dates) for job, done in settled if not done)
+            progress(_announcement(mines, planned, len(skipped), dates))
+            made = skipped
+            if dates:
+                work = f"{request.out.rstrip('/')}/{claims.folder}"
+                try:
+                    with dask_client(request.scheduler, len(jobs) - len(skipped)) as client:
+                        made = run_jobs(jobs, request.out, publisher, client, work, progress, skipped)
+                finally:
+                    _clear_parts(jobs, root, publisher)
+                write_outcomes(root, map(_facts, [*made, *outcomes]))
+        outcomes += leased
         for outcome in made:
             for name, data in outcome.pictures.items():
                 root.write_bytes(f"pictures/{name}", data)
         if any(o.item for o in made):
             made = _told(made, complete_catalog(request.out, mines))
     return made + outcomes, time.perf_counter() - started
+
+
+def _share_out(
+    request: RunRequest, planned: Sequence[Job], publisher: CatalogPublisher, claims: RunClaims
+) -> tuple[list[tuple[Job, bool]], list[Outcome]]:
+    """Jobs that are this run's, each with whether it is published already; outcomes of those that another run has.
+
+    A mine's track is claimed as a whole, since its years are finished together. What is claimed is settled again: the
+    run that had it may just have published it.
+    """
+
+    def settled(job: Job) -> tuple[Job, bool]:
+        return settle(job, request.out, publisher, request.force)
+
+    def stack(job: Job) -> str:
+        return f"{job.mine.id}-t{job.track:03d}"
+
+    first = [settled(job) for job in planned]
+    ours = {name: claims.claim(name) for name in dict.fromkeys(stack(job) for job, done in first if not done)}
+    leased = [job for job, done in first if not done and not ours[stack(job)]]
+    mine = [(job, done) if done else settled(job) for job, done in first if done or ours[stack(job)]]
+    return mine, [Outcome(job.key, job.mine.id, job.year, "leased", LEASED) for job in leased]
 
 
 def _facts(outcome: Outcome) -> dict:
@@ -226,11 +252,11 @@ def _writable(out: str) -> Iterator[Location]:
 
 
 def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str], None]) -> int:
-    """Run and say what came of it; exit code 1 where a year is missing."""
+    """Run and say what came of it; exit code 1 where a year is missing that no other run has in hand."""
     outcomes, seconds = execute(request, progress)
     for line in summary(outcomes, request.out, seconds):
         say(line)
-    return 0 if all(o.state in GOOD for o in outcomes) else 1
+    return 0 if all(o.state in (*GOOD, "leased") for o in outcomes) else 1
 
 
 def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
