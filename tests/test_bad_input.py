@@ -89,6 +89,16 @@ def leftovers(folder: Path) -> list[str]:
     return [p.relative_to(folder).as_posix() for p in folder.rglob("*")]
 
 
+def unpublished(folder: Path) -> list[str]:
+    """The same of a run that made nothing, beside the one thing that it leaves: the record that says why."""
+    left = set(leftovers(folder))
+    record = {"o", "o/runs", "o/runs/000001.jsonl"}
+    assert record <= left
+    facts = [json.loads(line) for line in (folder / "o/runs/000001.jsonl").read_text().splitlines()]
+    assert facts and all(f["state"] == "invalid" and f["reason"] for f in facts)
+    return sorted(left - record)
+
+
 # --- arguments ------------------------------------------------------------------------------------
 
 
@@ -217,7 +227,7 @@ def test_a_polarization_that_is_not_there(tiny_scene, tmp_path, capsys):
     refused(capsys, ["info", *words], "expected polarization VH, found VV; ask for one of these")
     words = tiny_scene.run(tmp_path / "o", "--polarization", "VH")
     refused(capsys, words, "tiny 2021: invalid: .*expected polarization VH, found VV", code=1)
-    assert leftovers(tmp_path) == []
+    assert unpublished(tmp_path) == []
 
 
 def test_an_orbit_with_a_gap(tiny_scene, tmp_path, capsys):
@@ -271,7 +281,7 @@ def test_a_dem_that_does_not_cover(tiny_scene, tmp_path, capsys):
     refused(capsys, words, "dem.tif", "cover|reach")
     words = changed(tiny_scene.run(tmp_path / "o"), "--dem", tmp_path / "dem.tif")
     refused(capsys, words, "tiny 2021: invalid: .*dem.tif", code=1)
-    assert leftovers(tmp_path) == ["dem.tif"]
+    assert unpublished(tmp_path) == ["dem.tif"]
 
 
 def test_a_dem_that_is_none(tiny_scene, tmp_path, capsys):
@@ -405,13 +415,13 @@ def test_a_mine_elsewhere(tiny_scene, tmp_path, capsys):
     write_raster(flat_terrain(-20.0, 30.0, 100.0, 0.5), tmp_path / "dem.tif")
     words = changed(changed(tiny_scene.run(tmp_path / "o"), "--mine", path), "--dem", tmp_path / "dem.tif")
     refused(capsys, words, "m 2021: invalid: no burst of the reference sees the area around -20", code=1)
-    assert sorted(leftovers(tmp_path)) == ["dem.tif", "mine.geojson"]
+    assert unpublished(tmp_path) == ["dem.tif", "mine.geojson"]
 
 
 def test_too_few_stable_points_is_said(tiny_scene, tmp_path, capsys):
     words = tiny_scene.run(tmp_path / "o", "--set", "stable_minimum=1000000", "--years", "2021")
     refused(capsys, words, "tiny 2021: invalid: .*stable", "1000000", code=1)
-    assert leftovers(tmp_path) == []
+    assert unpublished(tmp_path) == []
 
 
 # --- archives and URLs ----------------------------------------------------------------------------
