@@ -10,40 +10,51 @@ import io
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from .errors import BadInput, Unavailable
+from .stores import store_options
+
+if TYPE_CHECKING:
+    from .object_store import Bucket
 
 # A gap is worth reading over where that takes less time than a request. A local read costs 5 us: at 1 GB/s a few kB.
-# A request to an object store costs 4 ms of the client's own time (measured: 700 ranges of 12 kB, 92 kB apart, 3.0 s;
-# all of it in 8 requests, 8 times the bytes, 0.4 s): at 30 MB/s or more, 128 kB.
+# A request to an object store takes milliseconds, but many go at once, and bytes may cost money: gaps are read over,
+# the smallest first, only as far as they add this share to the bytes asked for.
 LOCAL_GAP = 8 * 1024
 REMOTE_GAP = 128 * 1024
+GAP_SHARE = 0.4
 MAX_REQUEST = 8 * 1024 * 1024  # bytes; a longer remote range goes in parallel pieces
+_CONNECTING = threading.Lock()
 BLOCK = 128 * 1024  # bytes; what `Location.open` fetches at a time: a measurement's header takes 110 kB
 
 
 class Traffic:
-    """Requests made and bytes read so far; safe to add to from several threads."""
+    """Requests made, bytes read and seconds waited for them so far; safe to add to from several threads."""
 
     def __init__(self):
         self.requests = 0
         self.bytes_read = 0
+        self.seconds = 0.0
         self._lock = threading.Lock()
 
-    def add(self, requests: int, bytes_read: int) -> None:
-        """Count ``requests`` that brought ``bytes_read`` bytes."""
+    def add(self, requests: int, bytes_read: int, seconds: float = 0.0) -> None:
+        """Count ``requests`` that brought ``bytes_read`` bytes in ``seconds``; those of several threads add up."""
         with self._lock:
             self.requests += requests
             self.bytes_read += bytes_read
+            self.seconds += seconds
 
     def __reduce__(self):
         return Traffic, ()  # a lock doesn't pickle, and a copy in another process counts for itself
@@ -100,9 +111,11 @@ class Location:
         """Content of a file; of at most ``limit + 1`` bytes of it, so that a caller can refuse what is too long."""
         if limit is not None:
             return bytes(self.ranges(path, [0], [limit + 1])[0])
+        started = time.perf_counter()
         with self._mapped(path, "read"):
-            data = self.fs.cat_file(self._full(path))
-        self.traffic.add(1, len(data))
+            bucket, key = self._object(path)
+            data = bucket.read(key) if bucket else self.fs.cat_file(self._full(path))
+        self.traffic.add(1, len(data), time.perf_counter() - started)
         return data
 
     def ranges(
@@ -117,7 +130,8 @@ class Location:
         starts, stops : sequence of int
             Byte offsets, stops exclusive, in any order.
         max_gap : int, optional
-            Ranges at most this many bytes apart become one request. Default: 8 KiB on a local disk, else 128 KiB.
+            Ranges at most this many bytes apart become one request. Default: 8 KiB on a local disk, else as much, up
+            to 128 KiB, as adds no more than 40 % to the bytes asked for.
 
         Returns
         -------
@@ -125,11 +139,12 @@ class Location:
             Views into the merged requests; shorter than asked where the file ends before.
         """
         if max_gap is None:
-            max_gap = LOCAL_GAP if self.is_local else REMOTE_GAP
+            max_gap = LOCAL_GAP if self.is_local else affordable_gap(starts, stops)
         merged, place = merge_ranges(starts, stops, max_gap, None if self.is_local else MAX_REQUEST)
+        started = time.perf_counter()
         with self._mapped(path, "read"):
             blobs = self._local(path, merged) if self.is_local else self._remote(path, merged)
-        self.traffic.add(len(merged), sum(map(len, blobs)))
+        self.traffic.add(len(merged), sum(map(len, blobs)), time.perf_counter() - started)
         views = [memoryview(b) for b in blobs] + [memoryview(b"")]  # the last one for empty ranges, whose place is -1
         origins = [a for a, _ in merged] + [0]
         return [views[k][a - origins[k] : b - origins[k]] for k, a, b in zip(place, starts, stops, strict=True)]
@@ -144,23 +159,41 @@ class Location:
             if self.is_local:
                 with self._temporary(path, data) as temporary:
                     os.replace(temporary, self._full(path))
+                return
+            bucket, key = self._object(path)
+            if bucket:
+                bucket.write(key, data)
             else:
                 self.fs.pipe_file(self._full(path), data)
 
     def create_bytes(self, path: str, data: bytes) -> bool:
         """Write a file unless there is one already; exactly one of several rivals gets True."""
         with self._mapped(path, "write"):
+            bucket, key = self._object(path)
+            if bucket:
+                return bucket.create(key, data)
             try:
                 if self.is_local:
                     with self._temporary(path, data) as temporary:
                         os.link(temporary, self._full(path))
                 else:
                     self.fs.pipe_file(self._full(path), data, mode="create")
-            except OSError as error:
-                if isinstance(error, FileExistsError) or _refused_condition(error):
-                    return False
-                raise
+            except FileExistsError:
+                return False
         return True
+
+    def _object(self, path: str) -> tuple[Bucket | None, str]:
+        """The bucket and the key of a path in S3; no bucket elsewhere."""
+        if not _speaks_s3(self.fs):
+            return None, ""
+        name, _, key = self._full(path).strip("/").partition("/")
+        known = self.fs.__dict__.setdefault("_pitpulse_buckets", {})  # lives as long as the file system does
+        with _CONNECTING:  # two threads that connect at once leave one's connection open
+            if name not in known:
+                from .object_store import Bucket  # a tenth of a second that folders don't need
+
+                known[name] = Bucket(self.fs, name)
+        return known[name], key
 
     def _full(self, path: str) -> str:
         return f"{self.path.rstrip('/')}/{path}" if path else self.path
@@ -176,6 +209,9 @@ class Location:
             os.close(descriptor)
 
     def _remote(self, path, merged):
+        bucket, key = self._object(path)
+        if bucket:
+            return bucket.ranges(key, merged)
         full = self._full(path)
         if len(merged) == 1:
             return [self.fs.cat_file(full, start=merged[0][0], end=merged[0][1])]
@@ -299,7 +335,7 @@ def open_store(url: str | os.PathLike, **options) -> Location:
     url : str or path
         A plain path, or ``file:``, ``memory:``, ``s3:`` or any other URL that fsspec knows.
     **options
-        Passed to the file system (endpoint, anonymous access and so on).
+        Passed to the file system, beyond what ``PITPULSE_STORES`` says of the URL (see `stores`).
 
     Raises
     ------
@@ -307,8 +343,7 @@ def open_store(url: str | os.PathLike, **options) -> Location:
         The URL's protocol is unknown or its driver isn't installed.
     """
     url = os.fspath(url)
-    if url.startswith(("s3://", "s3a://")):
-        options = {"use_listings_cache": False, **options}  # a cached listing hides what another worker has written
+    options = {**store_options(url), **options}
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
@@ -324,6 +359,23 @@ def public_url(url: str) -> str:
         return url
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
+
+
+def affordable_gap(starts: Sequence[int], stops: Sequence[int]) -> int:
+    """Largest gap (bytes) to read over: all gaps up to it together are at most `GAP_SHARE` of the bytes asked for."""
+    spans = sorted((int(a), int(b)) for a, b in zip(starts, stops, strict=True) if b > a)
+    gaps, end = [], None
+    for start, stop in spans:
+        if end is not None and 0 < start - end <= REMOTE_GAP:
+            gaps.append(start - end)
+        end = stop if end is None else max(end, stop)
+    left, best = GAP_SHARE * sum(b - a for a, b in spans), 0
+    for gap, group in groupby(sorted(gaps)):  # those of one length together: a limit can't tell them apart
+        left -= gap * len(list(group))
+        if left < 0:
+            break
+        best = gap
+    return best
 
 
 def merge_ranges(starts, stops, max_gap: int, max_request: int | None = None):
@@ -376,10 +428,18 @@ def _pread(descriptor: int, start: int, stop: int) -> bytes:
     return b"".join(parts)
 
 
+def _protocols(fs) -> set[str]:
+    return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+
+
+def _speaks_s3(fs) -> bool:
+    return bool(_protocols(fs) & {"s3", "s3a"})
+
+
 def _store_errors(fs) -> tuple[type[Exception], ...]:
     """Errors of the store's client that are no OSError."""
-    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-    if protocols & {"s3", "s3a"}:
+    protocols = _protocols(fs)
+    if _speaks_s3(fs):
         from botocore.exceptions import BotoCoreError, ClientError
 
         return BotoCoreError, ClientError
@@ -388,13 +448,6 @@ def _store_errors(fs) -> tuple[type[Exception], ...]:
 
         return (HttpError,)
     return ()
-
-
-def _refused_condition(error: BaseException) -> bool:
-    """True where an object store says that the object is there already; s3fs wraps that into a plain OSError."""
-    answer = getattr(error.__cause__, "response", None) or {}
-    # The second is its answer while a rival's write is still under way: not created by us either.
-    return answer.get("Error", {}).get("Code") in ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 def _reason(error: BaseException) -> str:

@@ -29,6 +29,7 @@ from zarr.codecs import BloscCodec
 
 from .errors import AlreadyExists, BadInput, Unavailable
 from .storage import Location, open_store
+from .stores import store_options
 from .variables import VARIABLES, chunk_shape
 
 ROOT = "zarr.json"
@@ -205,7 +206,9 @@ def read_store(url: str | os.PathLike, group: str | None = None, **options) -> x
         target = (
             location.path
             if location.is_local
-            else zarr.storage.FsspecStore.from_url(os.fspath(url), storage_options=options, read_only=True)
+            else zarr.storage.FsspecStore.from_url(
+                os.fspath(url), storage_options={**store_options(os.fspath(url)), **options}, read_only=True
+            )
         )
         return xr.open_zarr(
             target,
@@ -300,7 +303,7 @@ def _keys(location: Location) -> set[str]:
     except OSError as error:
         raise Unavailable(f"can't list {location.url}: {error}") from error
     start = len(location.path.rstrip("/")) + 1
-    return {str(path)[start:] for path in found}
+    return {key for path in found if (key := str(path)[start:])}  # some stores list an empty folder as itself
 
 
 def _write_local(location: Location, objects: Mapping[str, bytes], overwrite: bool) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .seaweed import Seaweed, forget_clients
 from .tiny_scene import TinyScene, make_tiny_scene
 
 # the first example of a kernel compiles it, so examples have no deadline; the same examples every time
@@ -27,3 +28,22 @@ def shared_data() -> Path:
 def tiny_scene(tmp_path_factory) -> TinyScene:
     """A small simulated mine on disk; tests only read it."""
     return make_tiny_scene(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory):
+    """A real S3 server of its own process on loopback, with one bucket."""
+    server = Seaweed(tmp_path_factory.mktemp("seaweed") / "data")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(object_store, monkeypatch):
+    """The same, with its credentials and endpoint in the environment."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    forget_clients()
+    yield object_store
+    forget_clients()

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "variables", "fingerprint")
+VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "stores", "variables", "fingerprint")
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
 READERS = (
     "storage",
+    "object_store",
     "sentinel1.",
     "raster",
     "geoid",
