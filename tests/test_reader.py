@@ -22,7 +22,7 @@ from pipeline.sentinel1 import annotation as annotation_module
 from pipeline.sentinel1.annotation import parse_annotation, parse_manifest
 from pipeline.sentinel1.measurement import open_measurement, read_window
 from pipeline.sentinel1.safe import open_product
-from pipeline.storage import open_store
+from pipeline.storage import REMOTE_GAP, open_store
 
 BURSTS, LINES, SAMPLES = 3, 7, 2000
 GRANULE = "S1A_IW_SLC__1SDV_20210624T172451_20210624T172518_038485_048A9C_A58F"
@@ -337,16 +337,16 @@ def test_only_the_window_is_read(tmp_path):
     assert location.traffic.bytes_read - header == 5 * 500 * 4 and location.traffic.requests - before == 5
 
 
-def test_memory_store_joins_lines_by_gap():
+def test_away_from_the_disk_lines_are_joined_only_within_the_budget():
     url = write_folder(f"memory://reader-{next(numbers)}", files(tiff(digital_numbers())))
     product, location = open_product(url), open_store(url)
     measurement = open_measurement(product, product.swaths[0], location=location)
-    before = location.traffic.requests
-    measurement.read(product.bursts[0], Window(1, 6, 100, 600))
-    assert location.traffic.requests - before == 1
-    read = location.traffic.bytes_read
-    measurement.read(product.bursts[0], Window(1, 6, 100, 600), max_gap=0)
-    assert location.traffic.requests - before == 6 and location.traffic.bytes_read - read == 5 * 500 * 4
+    for max_gap, requests in ((None, 5), (REMOTE_GAP, 1), (0, 5)):
+        before, read = location.traffic.requests, location.traffic.bytes_read
+        measurement.read(product.bursts[0], Window(1, 6, 100, 600), max_gap=max_gap)
+        assert location.traffic.requests - before == requests
+        if requests == 5:
+            assert location.traffic.bytes_read - read == 5 * 500 * 4
 
 
 class TestAnnotation:
