@@ -6,6 +6,7 @@ Everything heavy is imported when a subcommand needs it, so that ``--help`` answ
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ examples:
   pitpulse info S1A_IW_SLC__….SAFE --point 50.89,6.57    which bursts see a point, and where
   pitpulse coherence REF.SAFE SEC.SAFE --dem dem.tif --bbox 6.4,50.8,6.7,51.0 --out pair.zarr
   pitpulse run --archive slc/ --mine mine.geojson --dem dem.tif --years 2021-2023 --out products/
+  pitpulse plan --config refresh.json                    what a refresh would do and why
   pitpulse pictures products/catalog/mine-activity/sishen-*.json --out pictures/
   pitpulse inventory import GIOMT.xlsx mining_polygons.gpkg --out mines.parquet
   pitpulse serve products/
@@ -107,10 +109,21 @@ def _add_simulate(commands) -> None:
 
 def _add_run(commands) -> None:
     p = _command(commands, "run", _run, "products of mines: coherence, NDAI, classes, areas, STAC items")
-    p.add_argument("--archive", required=True, help="folder or URL that holds SAFE folders or zips")
+    _add_run_words(p)
+    p = _command(commands, "plan", _plan, "what run or refresh would do and why, and what it would cost")
+    _add_run_words(p)
+    p.add_argument("--json", action="store_true", help="print JSON")
+    p = _command(commands, "refresh", _refresh, "run for a schedule: only what is new, told briefly")
+    _add_run_words(p)
+    p = _command(commands, "redrive", _redrive, "run again the mines of which a year failed or gave no product")
+    _add_run_words(p)
+
+
+def _add_run_words(p) -> None:
+    p.add_argument("--config", metavar="JSON", help="file with these options by name, and settings as an object")
+    p.add_argument("--archive", help="folder or URL that holds SAFE folders or zips")
     p.add_argument(
         "--mine",
-        required=True,
         metavar="FILE_OR_ID",
         help="GeoJSON of one or several mines' polygons (properties id, name, country, commodity), an inventory "
         "(.parquet), or the id of a built-in mine",
@@ -119,11 +132,11 @@ def _add_run(commands) -> None:
         "--only", action="append", default=[], metavar="ID", help="only this mine of the file; again for more"
     )
     p.add_argument("--sites", help="GeoJSON of named polygons whose time series and onset of activity are wanted")
-    _add_dem(p)
-    p.add_argument("--years", required=True, help="2022, or 2020-2022")
+    _add_dem(p, required=False)
+    p.add_argument("--years", help="2022, or 2020-2022")
     p.add_argument("--track", type=int, help="relative orbit (default: the one with most dates in the archive)")
-    p.add_argument("--out", required=True, help="folder or URL of the published products and catalog")
-    p.add_argument("--polarization", default="VV", choices=("VV", "VH", "HH", "HV"))
+    p.add_argument("--out", help="folder or URL of the published products and catalog")
+    p.add_argument("--polarization", choices=("VV", "VH", "HH", "HV"), help="default: VV")
     p.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="any setting, such as threshold=0.2"
     )
@@ -131,6 +144,7 @@ def _add_run(commands) -> None:
     p.add_argument(
         "--scheduler", help="address of a Dask scheduler (default: DASK_SCHEDULER_ADDRESS, else a local cluster)"
     )
+    p.set_defaults(parser=p)
 
 
 def _add_pictures(commands) -> None:
@@ -239,9 +253,9 @@ def _add_coherence(commands) -> None:
     p.add_argument("--out", required=True, metavar="STORE", help="Zarr store to write, path or URL")
 
 
-def _add_dem(p) -> None:
+def _add_dem(p, required: bool = True) -> None:
     p.add_argument(
-        "--dem", required=True, action="append", help="GeoTIFF of heights, path or URL; again for more tiles"
+        "--dem", required=required, action="append", help="GeoTIFF of heights, path or URL; again for more tiles"
     )
     p.add_argument(
         "--dem-datum",
@@ -277,24 +291,59 @@ def _simulate(arguments) -> int:
 
 
 def _run(arguments) -> int:
-    from .commands.run import RunRequest, parse_settings, parse_years, run
+    from .commands.run import run
+
+    with Progress() as progress:
+        return run(_run_request(arguments), print, progress)
+
+
+def _plan(arguments) -> int:
+    from .commands.plan import plan
+
+    with Progress() as progress:
+        return plan(_run_request(arguments, repeat=False), arguments.json, print, progress)
+
+
+def _refresh(arguments) -> int:
+    from .commands.run import run
+
+    with Progress() as progress:
+        return run(_run_request(arguments, repeat=False), print, progress, brief=True)
+
+
+def _redrive(arguments) -> int:
+    from .commands.run import run
+
+    with Progress() as progress:
+        return run(_run_request(arguments, redrive=True), print, progress, brief=True)
+
+
+def _run_request(arguments, **more):
+    """What the words ask for, and the configuration where they say nothing."""
+    from .commands.plan import read_config
+    from .commands.run import RunRequest, parse_settings, parse_years
     from .mine_year import DemSource
 
-    request = RunRequest(
-        archive=arguments.archive,
-        mine=arguments.mine,
-        dem=DemSource(tuple(arguments.dem), arguments.dem_datum),
-        years=parse_years(arguments.years),
-        out=arguments.out,
-        track=arguments.track,
-        settings=parse_settings(arguments.set, polarization=arguments.polarization),
-        scheduler=arguments.scheduler,
+    config = read_config(arguments.config) if arguments.config else {}
+    words = {**config, **{name: value for name, value in vars(arguments).items() if value not in (None, [])}}
+    missing = [f"--{name}" for name in ("archive", "mine", "dem", "years", "out") if not words.get(name)]
+    if missing:
+        arguments.parser.error(f"the following arguments are required: {', '.join(missing)}")
+    settings = [f"{name}={json.dumps(value)}" for name, value in config.get("settings", {}).items()]
+    return RunRequest(
+        archive=words["archive"],
+        mine=words["mine"],
+        dem=DemSource(tuple(words["dem"]), words.get("dem_datum")),
+        years=parse_years(str(words["years"])),
+        out=words["out"],
+        track=words.get("track"),
+        settings=parse_settings([*settings, *arguments.set], polarization=words.get("polarization", "VV")),
+        scheduler=words.get("scheduler"),
         force=arguments.force,
-        only=tuple(arguments.only),
-        sites=arguments.sites,
+        only=tuple(words.get("only", ())),
+        sites=words.get("sites"),
+        **more,
     )
-    with Progress() as progress:
-        return run(request, print, progress)
 
 
 def _pictures(arguments) -> int:

@@ -220,6 +220,7 @@ def _cube(job: Job, frame: Frame, dates, pairs, granules) -> xr.Dataset:
         burst_ids=[b.reference.burst_id for b in frame.bursts],
         reference_granule=[g.name for g in job.reference],
         platforms=[name[:3] for name in granules],
+        source_revisions=[f"{g.name}:{g.revision}" for date in (*job.dates, job.reference) for g in date],
         intensity_looks=round(frame.intensity_looks, 4),
         orbit_pass=frame.bursts[0].reference.orbit_pass,
     )

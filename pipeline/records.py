@@ -2,6 +2,8 @@
 
     runs/<n>.jsonl    the outcomes of run n, in the order of its jobs; written once, by exclusive create
 
+    runs/listing.json what the archive listed, so that the next run reads only the manifests that changed
+
 A line holds the state, the reason, seconds and bytes by stage, and the versions of the code that decides the numbers.
 Tracebacks of what failed are in it whole: it is the dead letter that tells which mine-years have to be run again.
 """
@@ -16,9 +18,10 @@ from importlib.metadata import version
 
 from . import __version__
 from .errors import Unavailable
-from .storage import Location
+from .storage import Location, public_url
 
 FOLDER = "runs"
+LISTING = f"{FOLDER}/listing.json"
 LIBRARIES = ("numpy", "numba", "zarr", "distributed")
 ATTEMPTS = 1000  # numbers that rivals may take before us
 _NAME = re.compile(r"(\d{6})\.jsonl")
@@ -57,17 +60,37 @@ def newest_outcomes(root: Location) -> dict[str, dict]:
         A record can't be read, or a line of it is no JSON.
     """
     found: dict[str, dict] = {}
-    for number in sorted(_numbers(root)):
+    numbers = sorted(_numbers(root))
+    for number in numbers:
         path = f"{FOLDER}/{number:06d}.jsonl"
         for line in root.read_bytes(path).decode(errors="replace").splitlines():
             try:
                 facts = json.loads(line)
-                found[facts["key"]] = facts
+                found[facts["key"]] = {**facts, "run": number}
             except (ValueError, KeyError, TypeError) as error:
                 raise Unavailable(
                     f"{root.url}/{path} holds a line that is no outcome ({error!r}); it is damaged: remove the file"
                 ) from error
-    return found
+    # what has no year (a product, a mine that came to none) is named by every run that still finds it so
+    return {key: facts for key, facts in found.items() if facts.get("year") != 0 or facts["run"] == numbers[-1]}
+
+
+def read_listing(root: Location, archive: str) -> dict[str, dict]:
+    """What the last run's archive listed, by product; empty where it was another archive, or isn't known."""
+    if not root.exists(LISTING):
+        return {}
+    try:
+        listing = json.loads(root.read_bytes(LISTING))
+        same = (listing["archive"], listing["version"]) == (public_url(archive), __version__)
+        return dict(listing["products"]) if same else {}
+    except (ValueError, KeyError, TypeError):
+        return {}  # only a shortcut: everything is read again
+
+
+def write_listing(root: Location, archive: str, products: Mapping[str, Mapping]) -> None:
+    """Keep what an archive listed for the next run."""
+    document = {"archive": public_url(archive), "version": __version__, "products": products}
+    root.write_bytes(LISTING, json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _numbers(root: Location) -> list[int]:

@@ -53,6 +53,7 @@ class Outcome:
     events: tuple[str, ...] = ()
     item: str = ""
     cube: str = ""
+    fingerprint: str = ""
     requests: int = 0
     bytes_read: int = 0
     window_bytes: int = 0
@@ -236,7 +237,7 @@ def say(text: str) -> None:
 
 def year_task(job: Job, work: str) -> Outcome:
     """Make one year's cube and stage it; runs on a worker."""
-    blank = Outcome(job.key, job.mine.id, job.year, "failed")
+    blank = Outcome(job.key, job.mine.id, job.year, "failed", fingerprint=job.fingerprint)
     last = 0.0
 
     def progress(stage, done, total):

@@ -36,6 +36,14 @@ def test_the_newest_word_counts(root):
     assert len(root.read_bytes("runs/000001.jsonl").splitlines()) == 2
 
 
+def test_what_has_no_year_is_told_by_the_last_run_alone(root):
+    torn = {"key": "S1A_x", "year": 0, "state": "invalid"}
+    write_outcomes(root, [torn])
+    assert newest_outcomes(root)["S1A_x"]["state"] == "invalid"
+    write_outcomes(root, [FACTS])
+    assert list(newest_outcomes(root)) == [FACTS["key"]]
+
+
 def test_rivals_lose_nothing(root):
     with ThreadPoolExecutor(8) as pool:
         paths = list(pool.map(lambda k: write_outcomes(root, [{"key": f"k{k}", "state": "done"}]), range(8)))

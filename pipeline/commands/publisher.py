@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from ..assess import Assessment, assess
 from ..finish import Finished, Published
 from ..model import Mine
+from ..storage import open_store
 
 
 class CatalogPublisher:
@@ -94,6 +97,21 @@ def rewrite_catalog(root: str) -> int:
     items = rebuild_catalog(root)
     refresh_index(root)
     return items
+
+
+def listed_attributes(root: str, mine_id: str, year: int) -> dict | None:
+    """Attributes of the cube that the catalog lists for a mine-year; None where it lists none."""
+    from catalog.stac import item_path
+
+    from ..cube import open_cube
+
+    location = open_store(root)
+    place = item_path(mine_id, year)
+    if not location.exists(place):
+        return None
+    href = json.loads(location.read_bytes(place))["assets"]["cube"]["href"]
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(place), href))
+    return dict(open_cube(f"{root.rstrip('/')}/{path}").attrs)
 
 
 def published_versions(root: str) -> list:

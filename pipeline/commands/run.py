@@ -9,12 +9,15 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..archive import Granule, file_revision, list_granules, passes
+from shapely.geometry import shape
+
+from ..archive import Coverage, Granule, Listed, file_revision, list_archive, passes
 from ..assess import Assessment
 from ..claims import RunClaims
 from ..errors import BadInput, NoCoverage, PitpulseError
@@ -22,10 +25,10 @@ from ..mine_year import DemSource, Job
 from ..mines import read_mines, read_sites
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
-from ..records import write_outcomes
+from ..records import newest_outcomes, read_listing, write_listing, write_outcomes
 from ..run import Outcome, dask_client, run_jobs, settle, skip
 from ..settings import Settings
-from ..storage import Location, open_store
+from ..storage import Location, open_store, public_url
 from .publisher import CatalogPublisher, complete_catalog
 
 GOOD = ("done", "skipped")
@@ -36,7 +39,8 @@ LEASED = "another run works on this mine; what it publishes is what this one wou
 class RunRequest:
     """What to run; ``mine`` and ``only`` are those of `mines.read_mines`, ``sites`` the URL of a GeoJSON.
 
-    ``force``: again, even where the same is published.
+    ``force``: again, even where the same is published. ``repeat``: try again where the same inputs gave no product
+    before. ``redrive``: only the mines that have such a year, or one that failed.
     """
 
     archive: str
@@ -50,6 +54,18 @@ class RunRequest:
     force: bool = False
     only: tuple[str, ...] = ()
     sites: str | None = None
+    repeat: bool = True
+    redrive: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run has before it: its mines, a job for each of their years, and outcomes that are known already."""
+
+    mines: tuple[Mine, ...]
+    jobs: tuple[Job, ...]
+    outcomes: tuple[Outcome, ...]
+    listed: Listed
 
 
 def parse_years(text: str) -> tuple[int, ...]:
@@ -129,24 +145,42 @@ def _context(job: Job, alone: Mapping[int, str]) -> tuple[str, ...]:
     return tuple(k for y, k in alone.items() if y != job.year and (all_years or job.year - 2 <= y < job.year))
 
 
-def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[Outcome], float]:
-    """Plan, run and publish; the outcomes and the seconds it took. Pictures go under ``pictures/`` of the root."""
-    started = time.perf_counter()
+def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
+    """Jobs of all mines from what the archive lists; nothing but manifests is read.
+
+    Raises
+    ------
+    BadInput, NoCoverage, Unavailable
+        For files that can't be used, and where the only mine is seen by no product.
+    """
     mines, refused = read_mines(request.mine, request.only)
     if request.sites:
         mines = read_sites(request.sites, mines)
-    granules = list_granules(request.archive)
+    root = open_store(request.out)
+    if request.redrive:
+        bad = {f["mine"] for f in newest_outcomes(root).values() if f["state"] not in GOOD}
+        mines, refused = [mine for mine in mines if mine.id in bad], []
+    listed = list_archive(request.archive, known=read_listing(root, request.archive))
+    for name, why in listed.dropped:
+        progress(f"{name}: left out: {why}")
     dem = replace(request.dem, revision=" ".join(file_revision(url) for url in request.dem.urls))
-    planned, outcomes = _plan_all(replace(request, dem=dem), mines, granules)
-    outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in refused]
-    publisher = CatalogPublisher()
+    jobs, outcomes = _plan_all(replace(request, dem=dem), mines, listed)
+    outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in (*refused, *listed.broken)]
+    return Plan(tuple(mines), tuple(jobs), tuple(outcomes), listed)
+
+
+def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[Outcome], float]:
+    """Plan, run and publish; the outcomes and the seconds it took. Pictures go under ``pictures/`` of the root."""
+    started = time.perf_counter()
+    plan = make_plan(request, progress)
+    outcomes, publisher = list(plan.outcomes), CatalogPublisher()
     with _writable(request.out) as root:
         with RunClaims(root) as claims:
-            settled, leased = _share_out(request, planned, publisher, claims)
+            settled, others = _share_out(request, plan.jobs, publisher, claims)
             jobs = [job for job, _ in settled]
             skipped = [skip(job, request.out, publisher) for job, done in settled if done]
             dates = sum(len(job.dates) for job, done in settled if not done)
-            progress(_announcement(mines, planned, len(skipped), dates))
+            progress(_announcement(plan.mines, plan.jobs, len(skipped), dates))
             made = skipped
             if dates:
                 work = f"{request.out.rstrip('/')}/{claims.folder}"
@@ -156,19 +190,21 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
                 finally:
                     _clear_parts(jobs, root, publisher)
                 write_outcomes(root, map(_facts, [*made, *outcomes]))
-        outcomes += leased
+                write_listing(root, request.archive, plan.listed.facts)
+        outcomes += others
         for outcome in made:
             for name, data in outcome.pictures.items():
                 root.write_bytes(f"pictures/{name}", data)
         if any(o.item for o in made):
-            made = _told(made, complete_catalog(request.out, mines))
+            made = _told(made, complete_catalog(request.out, plan.mines))
     return made + outcomes, time.perf_counter() - started
 
 
 def _share_out(
     request: RunRequest, planned: Sequence[Job], publisher: CatalogPublisher, claims: RunClaims
 ) -> tuple[list[tuple[Job, bool]], list[Outcome]]:
-    """Jobs that are this run's, each with whether it is published already; outcomes of those that another run has.
+    """Jobs that are this run's, each with whether it is published already; outcomes of those that another run has, or
+    that aren't tried again.
 
     A mine's track is claimed as a whole, since its years are finished together. What is claimed is settled again: the
     run that had it may just have published it.
@@ -181,10 +217,21 @@ def _share_out(
         return f"{job.mine.id}-t{job.track:03d}"
 
     first = [settled(job) for job in planned]
+    known = {} if request.repeat or request.force else newest_outcomes(open_store(request.out))
+    as_before = [job for job, done in first if not done and never_gave(job, known.get(job.key))]
+    first = [(job, done) for job, done in first if job not in as_before]
     ours = {name: claims.claim(name) for name in dict.fromkeys(stack(job) for job, done in first if not done)}
     leased = [job for job, done in first if not done and not ours[stack(job)]]
     mine = [(job, done) if done else settled(job) for job, done in first if done or ours[stack(job)]]
-    return mine, [Outcome(job.key, job.mine.id, job.year, "leased", LEASED) for job in leased]
+    others = [Outcome(job.key, job.mine.id, job.year, "leased", LEASED) for job in leased]
+    for job in as_before:
+        others.append(Outcome(job.key, job.mine.id, job.year, "invalid", known[job.key]["reason"]))
+    return mine, others
+
+
+def never_gave(job: Job, facts: Mapping | None) -> bool:
+    """True where the newest word on a job is that just these inputs don't allow a product."""
+    return bool(facts) and facts["state"] == "invalid" and facts.get("fingerprint") == job.fingerprint
 
 
 def _facts(outcome: Outcome) -> dict:
@@ -194,12 +241,18 @@ def _facts(outcome: Outcome) -> dict:
     return facts
 
 
-def _plan_all(request: RunRequest, mines: Sequence[Mine], granules) -> tuple[list[Job], list[Outcome]]:
+def _plan_all(request: RunRequest, mines: Sequence[Mine], listed: Listed) -> tuple[list[Job], list[Outcome]]:
     """Jobs of all mines, and an outcome for each mine that none can be planned for; a mine alone is refused aloud."""
-    jobs, outcomes = [], []
+    jobs, outcomes, coverage = [], [], Coverage(listed.granules)
     for mine in mines:
         try:
-            jobs += plan_jobs(request, mine, granules)
+            seen = coverage.over(shape(mine.geometry).bounds)
+            if not seen:
+                raise NoCoverage(
+                    f"{public_url(request.archive)}: none of {len(listed.granules)} products sees the mine {mine.id}; "
+                    f"expected products over {', '.join(f'{v:.3f}' for v in shape(mine.geometry).bounds)} (W, S, E, N)"
+                )
+            jobs += plan_jobs(request, mine, seen)
         except PitpulseError as error:
             if len(mines) == 1:
                 raise
@@ -251,11 +304,18 @@ def _writable(out: str) -> Iterator[Location]:
                 os.rmdir(root.path)
 
 
-def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str], None]) -> int:
-    """Run and say what came of it; exit code 1 where a year is missing that no other run has in hand."""
+def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str], None], brief: bool = False) -> int:
+    """Run and say what came of it; exit code 1 where a year is missing that no other run has in hand.
+
+    ``brief``: say nothing of what was published before.
+    """
     outcomes, seconds = execute(request, progress)
-    for line in summary(outcomes, request.out, seconds):
+    told = [o for o in outcomes if o.state != "skipped"] if brief else outcomes
+    for line in summary(told, request.out, seconds):
         say(line)
+    if brief:
+        counts = Counter(o.state for o in outcomes)
+        say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "nothing to do")
     return 0 if all(o.state in (*GOOD, "leased") for o in outcomes) else 1
 
 
