@@ -308,14 +308,14 @@ def _refresh(arguments) -> int:
     from .commands.run import run
 
     with Progress() as progress:
-        return run(_run_request(arguments, repeat=False), print, progress, brief=True)
+        return run(_run_request(arguments, repeat=False, keep=True), print, progress, brief=True)
 
 
 def _redrive(arguments) -> int:
     from .commands.run import run
 
     with Progress() as progress:
-        return run(_run_request(arguments, redrive=True), print, progress, brief=True)
+        return run(_run_request(arguments, redrive=True, keep=True), print, progress, brief=True)
 
 
 def _run_request(arguments, **more):

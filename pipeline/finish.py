@@ -6,7 +6,7 @@ By default a year's classes depend on the other years only through the mask of p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -67,7 +67,13 @@ class Publisher(Protocol):
         ...
 
 
-def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) -> list[Finished]:
+def finish_years(
+    mine: Mine,
+    cubes: Sequence[xr.Dataset],
+    settings: Settings,
+    records: Mapping[int, Sequence[int]] | None = None,
+    wanted: Collection[int] | None = None,
+) -> list[Finished]:
     """Classes, areas, series and pictures of a mine's years.
 
     Parameters
@@ -77,11 +83,16 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
         One a year, rising, on one grid, as `mine_year.make_year` leaves them; ``activity`` and ``activity_score`` are
         filled here.
     settings : Settings
+    records : mapping of int to sequence of int, optional
+        For a year, the years that decide what is permanently incoherent; those that aren't there don't count. Default
+        (and for an empty one): all.
+    wanted : collection of int, optional
+        Only these years are finished; the others have been before. Default: all.
 
     Returns
     -------
     list of Finished
-        In the order given. A year has a composite where it and the two before it are there.
+        The wanted years, rising. A year has a composite where it and the two before it are there.
 
     Raises
     ------
@@ -94,9 +105,12 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
     counts = [np.stack(part) for part in zip(*counts, strict=True)]
     areas = pixel_areas(grid_of(cubes[0]))
     measured = {}
-    for position, year in enumerate(years):
+    wanted = set(years) if wanted is None else set(wanted)
+    for year in (y for y in years if y in wanted):
         cube = by_year[year]
-        permanent = undecidable(*counts, position, cube["layover_shadow"].values, settings)
+        record = [y for y in years if y == year or y in ((records or {}).get(year) or years)]
+        seen = [part[[years.index(y) for y in record]] for part in counts]
+        permanent = undecidable(*seen, record.index(year), cube["layover_shadow"].values, settings)
         three = _three_years(by_year, year) if settings.classify == "hsv" else None
         found = classify_year(_evidence(cube), cube["ndai"].values, settings, permanent, three)
         cube["activity"].values[...] = found.classes
@@ -111,7 +125,7 @@ def finish_years(mine: Mine, cubes: Sequence[xr.Dataset], settings: Settings) ->
             _index_map(cube, settings),
             settings.legacy_pixel_area,
         )
-    return [_finished(mine, by_year, year, measured[year], settings) for year in years]
+    return [_finished(mine, by_year, year, measured[year], settings) for year in measured]
 
 
 def _evidence(cube: xr.Dataset) -> Evidence:

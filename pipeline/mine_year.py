@@ -6,7 +6,7 @@ open the dates -> frame -> coherence of every pair -> stable points and rejectio
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -22,11 +22,12 @@ from .dem import Dem, read_dem
 from .errors import BadProduct, NoCoverage
 from .fingerprint import Source, fingerprint
 from .grid import inside, utm_grid
-from .model import Mine
+from .kept import DateFacts, Kept, date_key, stack_key
+from .model import Mine, Pair
 from .pairs import find_pairs
 from .sentinel1.safe import open_product
 from .settings import Settings
-from .stack import Acquisition, BurstReader, Frame, coherence_stack, make_frame
+from .stack import Acquisition, BurstReader, Frame, PairCoherence, coherence_stack, make_frame
 from .variables import reason_codes
 
 DEM_MARGIN = 3000.0  # m beyond the area: mountains lean by their height
@@ -67,6 +68,8 @@ class Job:
     dem: DemSource
     settings: Settings = field(default_factory=Settings)
     context: tuple[str, ...] = ()  # fingerprints of the other years, which the permanent mask depends on too
+    record: tuple[int, ...] = ()  # years that decide what is permanently incoherent; empty: all there are
+    newest: bool = True  # no later year has pairs: dates to come may pair with this year's
     force: str = ""  # a forced rerun has a word of its own here
     storage_options: dict = field(default_factory=dict, repr=False, hash=False)
 
@@ -74,6 +77,11 @@ class Job:
     def key(self) -> str:
         """A readable name, unique within a run."""
         return f"{self.mine.id}-t{self.track:03d}-{self.year}"
+
+    @property
+    def stack(self) -> str:
+        """Key of what all years of the mine's track share, for what is kept of them."""
+        return stack_key(self.mine, self.reference, self.dem.key, self.settings)
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +105,8 @@ class Year:
     requests: int
     bytes_read: int
     seconds: dict[str, float]
-    window_bytes: int  # of the samples that the windows hold, all dates: what reading would cost at least
+    window_bytes: int  # of the samples that the windows hold, all dates read: what reading would cost at least
+    broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
 
 
 def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None) -> Acquisition:
@@ -132,7 +141,7 @@ def open_frame(mine: Mine, reference: Acquisition, dem: DemSource, settings: Set
     return make_frame(grid, heights, reference.bursts(settings.polarization), settings.looks)
 
 
-def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Year:
+def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None, kept: Kept | None = None) -> Year:
     """Run one job.
 
     Parameters
@@ -140,13 +149,15 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
     job : Job
     progress : callable
         Called with the stage's name, how many are done and how many there are.
+    kept : Kept, optional
+        What earlier runs kept of the stack; what it lacks is computed and kept. The result is the same, bit by bit.
 
     Raises
     ------
     NoCoverage
         The products, the DEM or an orbit don't cover the mine, or no dates make a pair of the year.
     BadProduct
-        A product that can't be used.
+        The reference can't be used, or so many products can't that no pair is left. A single one is left out and told.
     NoStablePoints
         The mine has too few stable points to normalise with.
     """
@@ -162,42 +173,166 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
     reference = open_acquisition([g.url for g in job.reference], settings, **options)
     frame = open_frame(job.mine, reference, job.dem, settings, **options)
     lap("frame")
-    swaths = {b.reference.swath for b in frame.bursts}
-    with ThreadPoolExecutor(4) as pool:
-        urls = [[granule.url for granule in date] for date in job.dates]
-        dates = list(pool.map(lambda date: open_acquisition(date, settings, swaths, **options), urls))
-    _check_dates(job, frame, dates)
-    pairs = find_pairs([date.time for date in dates], settings, job.year)
-    if not pairs:
-        spans = " or ".join(f"{a}-{b}" for a, b in settings.temporal_baselines)
-        raise NoCoverage(f"none of {len(dates)} dates make a pair of {job.year}; expected dates {spans} days apart")
+    stack = _Stack(job, frame, kept)
+    pairs = stack.pairs()
     lap("annotation")
     coherence = np.full((len(pairs), *frame.grid.shape), np.nan, np.float32)
     baselines = np.full(len(pairs), np.nan)
-    reader = BurstReader(job.storage_options)
-    requests = bytes_read = 0
-    for k, result in enumerate(coherence_stack(frame, dates, pairs, settings, reader)):
+    requests = bytes_read = done = 0
+    for k, found in enumerate(stack.known(pairs)):
+        if found is not None:
+            (coherence[k], baselines[k]), done = found, done + 1
+    place = {pair: k for k, pair in enumerate(pairs)}
+    for result in stack.compute():
+        k = place[result.pair]
         coherence[k], baselines[k] = result.coherence, result.perpendicular_baseline
-        requests, bytes_read = requests + result.requests, bytes_read + result.bytes_read
-        progress("coherence", k + 1, len(pairs))
+        requests, bytes_read, done = requests + result.requests, bytes_read + result.bytes_read, done + 1
+        progress("coherence", done, len(pairs))
     lap("coherence")
-    used = [dates[k] for k in sorted({n for p in pairs for n in (p.reference, p.secondary)})]
-    cube = _cube(job, frame, dates, pairs, _granules(frame, used, settings))
+    cube = _cube(job, frame, stack, pairs)
     stable = _fill(cube, coherence, baselines, frame, job)
     lap("activity")
-    window_bytes = 4 * sum(b.window.size for b in frame.bursts) * len(used)
-    return Year(cube, stable.rounds, requests, bytes_read, seconds, window_bytes)
+    window_bytes = 4 * sum(b.window.size for b in frame.bursts) * len(stack.read)
+    return Year(cube, stable.rounds, requests, bytes_read, seconds, window_bytes, tuple(stack.broken))
 
 
-def _check_dates(job: Job, frame: Frame, dates) -> None:
-    for date in dates:
-        if all(date.find(b.reference.burst_id, job.settings.polarization) is None for b in frame.bursts):
-            wanted = ", ".join(b.reference.burst_id for b in frame.bursts)
-            found = sorted({b.burst_id for b in date.bursts(job.settings.polarization)})
+class _Stack:
+    """The dates of a job: what is kept of them, what has to be opened, and which can't be used."""
+
+    def __init__(self, job: Job, frame: Frame, kept: Kept | None):
+        self._job, self._frame, self._kept = job, frame, kept
+        self._reader = BurstReader(job.storage_options)
+        self._keys = [date_key(date) for date in job.dates]
+        self._facts = [kept.facts(key) if kept else None for key in self._keys]
+        self._opened: dict[int, Acquisition] = {}
+        self._missing: list[Pair] = []
+        self._found: dict[Pair, tuple[np.ndarray, float]] = {}
+        self.broken: list[tuple[str, str]] = []  # granule and reason
+        self.read: set[int] = set()  # dates whose samples were read
+        self._dates = list(range(len(job.dates)))  # those that can be used
+
+    def pairs(self) -> list[Pair]:
+        """The year's pairs by the dates' positions in the job; all that they need is open, and what is broken left out.
+
+        Raises
+        ------
+        NoCoverage
+            There is none, or a date doesn't belong to the stack.
+        BadProduct
+            There is none because of the products that can't be used.
+        """
+        self._open([k for k in self._dates if self._facts[k] is None])
+        while True:
+            times = [self._facts[k].time for k in self._dates]
+            pairs = [
+                Pair(self._dates[p.reference], self._dates[p.secondary])
+                for p in find_pairs(times, self._job.settings, self._job.year)
+            ]
+            self._missing = [p for p in pairs if not self._is_kept(p)]
+            needed = {k for p in self._missing for k in (p.reference, p.secondary)}
+            closed = sorted(needed - self._opened.keys())
+            if not closed:
+                break
+            self._open(closed)
+        if not pairs:
+            if self.broken:
+                raise BadProduct(self.broken[0][1])
+            spans = " or ".join(f"{a}-{b}" for a, b in self._job.settings.temporal_baselines)
             raise NoCoverage(
-                f"{date.products[0].granule}: expected a burst of {wanted} in {job.settings.polarization}, found "
-                f"{', '.join(found[:3]) or 'none'}; products of one stack must be of one track and cover the mine"
+                f"none of {len(self._dates)} dates make a pair of {self._job.year}; expected dates {spans} days apart"
             )
+        return pairs
+
+    def known(self, pairs: Sequence[Pair]) -> Iterator[tuple[np.ndarray, float] | None]:
+        """Coherence and baseline of the pairs that are kept, None for the others."""
+        missing = set(self._missing)
+        for pair in pairs:
+            yield None if pair in missing else self._found.pop(pair)
+
+    def compute(self) -> Iterator[PairCoherence]:
+        """The others; they are kept then, and so are samples that a later date may pair with."""
+        dates = [self._opened.get(k) for k in range(len(self._keys))]
+        for result in coherence_stack(self._frame, dates, self._missing, self._job.settings, self._reader, self):
+            if self._kept:
+                first, second = (self._keys[k] for k in (result.pair.reference, result.pair.secondary))
+                self._kept.keep_pair(first, second, result.coherence, result.perpendicular_baseline)
+            yield result
+        if self._kept and self._job.newest:
+            self._kept.keep_only(self._keys[k] for k in self._newest())
+
+    def granules(self, pairs: Sequence[Pair]) -> list[str]:
+        """Names of the products that the pairs' samples come from, each once."""
+        used = sorted({k for p in pairs for k in (p.reference, p.secondary)})
+        return list(dict.fromkeys(name for k in used for name in self._facts[k].granules))
+
+    def time(self, k: int) -> np.datetime64:
+        """Zero-Doppler time of a date's first line."""
+        return self._facts[k].time
+
+    def find(self, date: int) -> dict[str, np.ndarray] | None:
+        """See `stack.SampleStore`."""
+        found = self._kept.samples(self._keys[date]) if self._kept else None
+        if found is None:
+            self.read.add(date)
+        return found
+
+    def offer(self, date: int, samples: dict[str, np.ndarray]) -> None:
+        """See `stack.SampleStore`."""
+        if self._kept and self._job.newest and date in self._newest():
+            self._kept.keep_samples(self._keys[date], samples)
+
+    def _newest(self) -> list[int]:
+        """Dates that one still to come may pair with."""
+        longest = np.timedelta64(max(high for _, high in self._job.settings.temporal_baselines), "D")
+        last = self._facts[self._dates[-1]].time
+        return [k for k in self._dates if self._facts[k].time > last - longest]
+
+    def _is_kept(self, pair: Pair) -> bool:
+        if pair not in self._found and self._kept:
+            found = self._kept.pair(self._keys[pair.reference], self._keys[pair.secondary])
+            if found is not None and found[0].shape == tuple(self._frame.grid.shape):
+                self._found[pair] = found
+        return pair in self._found
+
+    def _open(self, dates: Sequence[int]) -> None:
+        """Open dates; those that can't be used are left out and told."""
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(self._try, dates))
+        for k, result in zip(dates, results, strict=True):
+            if isinstance(result, BadProduct):
+                self._dates.remove(k)
+                self.broken += [(granule.name, str(result)) for granule in self._job.dates[k]]
+                continue
+            _check_date(self._job, self._frame, result)
+            self._opened[k] = result
+            if self._facts[k] is None:
+                names = _granules(self._frame, [result], self._job.settings)
+                self._facts[k] = DateFacts(result.time, tuple(names))
+                if self._kept:
+                    self._kept.keep_facts(self._keys[k], self._facts[k])
+
+    def _try(self, k: int) -> Acquisition | BadProduct:
+        """A date whose measurements are whole, as far as their headers tell."""
+        urls, settings = [granule.url for granule in self._job.dates[k]], self._job.settings
+        swaths = {b.reference.swath for b in self._frame.bursts}
+        try:
+            date = open_acquisition(urls, settings, swaths, storage_options=self._job.storage_options or None)
+            found = [date.find(b.reference.burst_id, settings.polarization) for b in self._frame.bursts]
+            for product, swath in dict.fromkeys((f[0], f[1]) for f in found if f is not None):
+                self._reader.check(product, swath)
+            return date
+        except BadProduct as error:
+            return error
+
+
+def _check_date(job: Job, frame: Frame, date: Acquisition) -> None:
+    if all(date.find(b.reference.burst_id, job.settings.polarization) is None for b in frame.bursts):
+        wanted = ", ".join(b.reference.burst_id for b in frame.bursts)
+        found = sorted({b.burst_id for b in date.bursts(job.settings.polarization)})
+        raise NoCoverage(
+            f"{date.products[0].granule}: expected a burst of {wanted} in {job.settings.polarization}, found "
+            f"{', '.join(found[:3]) or 'none'}; products of one stack must be of one track and cover the mine"
+        )
 
 
 def _granules(frame: Frame, dates, settings: Settings) -> list[str]:
@@ -206,8 +341,9 @@ def _granules(frame: Frame, dates, settings: Settings) -> list[str]:
     return list(dict.fromkeys(product.granule for product, _, _ in filter(None, found)))
 
 
-def _cube(job: Job, frame: Frame, dates, pairs, granules) -> xr.Dataset:
-    times = [np.array([dates[getattr(p, end)].time for p in pairs]) for end in ("reference", "secondary")]
+def _cube(job: Job, frame: Frame, stack: _Stack, pairs) -> xr.Dataset:
+    granules = stack.granules(pairs)
+    times = [np.array([stack.time(getattr(p, end)) for p in pairs]) for end in ("reference", "secondary")]
     attributes = cube_attributes(
         job.mine,
         job.year,
@@ -221,6 +357,7 @@ def _cube(job: Job, frame: Frame, dates, pairs, granules) -> xr.Dataset:
         reference_granule=[g.name for g in job.reference],
         platforms=[name[:3] for name in granules],
         source_revisions=[f"{g.name}:{g.revision}" for date in (*job.dates, job.reference) for g in date],
+        broken_granules=sorted(name for name, _ in stack.broken),
         intensity_looks=round(frame.intensity_looks, 4),
         orbit_pass=frame.bursts[0].reference.orbit_pass,
     )

@@ -25,7 +25,9 @@ from dask.distributed import Client, LocalCluster, as_completed, get_worker
 from .cube import open_cube, write_cube
 from .errors import PitpulseError, Unavailable
 from .finish import Publisher, finish_years
+from .kept import forget_other_stacks, open_kept
 from .mine_year import Job, make_year
+from .storage import open_store
 from .variables import reason_words
 
 TOPIC = "pitpulse"
@@ -57,6 +59,7 @@ class Outcome:
     requests: int = 0
     bytes_read: int = 0
     window_bytes: int = 0
+    broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -169,7 +172,8 @@ def skip(job: Job, root: str, publisher: Publisher) -> Outcome:
     found = publisher.show(job.mine, job.year, job.fingerprint, root, job.storage_options)
     cube = open_cube(found.cube, **job.storage_options)
     facts = {"item": found.item, "cube": found.cube, "area": found.area, **_pair_facts(cube)}
-    return Outcome(job.key, job.mine.id, job.year, "skipped", **facts)
+    broken = tuple((name, "it could not be used") for name in cube.attrs.get("broken_granules", "").split())
+    return Outcome(job.key, job.mine.id, job.year, "skipped", broken=broken, fingerprint=job.fingerprint, **facts)
 
 
 def run_jobs(
@@ -180,6 +184,7 @@ def run_jobs(
     work: str,
     progress: Callable[[str], None] = lambda _: None,
     skipped: Sequence[Outcome] = (),
+    keep: bool = False,
 ) -> list[Outcome]:
     """Run jobs and publish what they make.
 
@@ -211,11 +216,13 @@ def run_jobs(
     finishing = []
     for (mine, track), group in mines.items():
         years = [
-            found.get(job.key) or client.submit(year_task, job, work, key=f"cube-{job.key}", pure=False)
+            found.get(job.key)
+            or client.submit(year_task, job, work, root if keep else None, key=f"cube-{job.key}", pure=False)
             for job in group
         ]
         key = f"publish-{mine}-t{track:03d}"
-        finishing.append(client.submit(finish_task, group, years, root, publisher, key=key, pure=False, priority=10))
+        words = (group, years, root, publisher, keep)
+        finishing.append(client.submit(finish_task, *words, key=key, pure=False, priority=10))
     for future in as_completed(finishing):
         found.update({outcome.key: outcome for outcome in future.result()})
     client.unsubscribe_topic(TOPIC)
@@ -235,8 +242,8 @@ def say(text: str) -> None:
         return
 
 
-def year_task(job: Job, work: str) -> Outcome:
-    """Make one year's cube and stage it; runs on a worker."""
+def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
+    """Make one year's cube and stage it; runs on a worker. ``keep``: root below which coherences are kept."""
     blank = Outcome(job.key, job.mine.id, job.year, "failed", fingerprint=job.fingerprint)
     last = 0.0
 
@@ -249,7 +256,8 @@ def year_task(job: Job, work: str) -> Outcome:
 
     say(f"{job.key}: geometry, {len(job.dates)} dates")
     try:
-        year = make_year(job, progress)
+        kept = open_kept(open_store(keep, **job.storage_options), job.mine, job.track, job.stack) if keep else None
+        year = make_year(job, progress, kept)
         started = time.perf_counter()
         cube = year.cube
         staged = staged_cube(job, work)
@@ -267,6 +275,7 @@ def year_task(job: Job, work: str) -> Outcome:
         requests=year.requests,
         bytes_read=year.bytes_read,
         window_bytes=year.window_bytes,
+        broken=year.broken,
         seconds=seconds,
         **_pair_facts(cube),
     )
@@ -282,7 +291,9 @@ def _pair_facts(cube: xr.Dataset) -> dict:
     return {"accepted": int(accepted.sum()), "rejected": rejected}
 
 
-def finish_task(jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, publisher: Publisher) -> list[Outcome]:
+def finish_task(
+    jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, publisher: Publisher, keep: bool = False
+) -> list[Outcome]:
     """Classes, areas, pictures and items of a mine's years; runs on a worker."""
     ready = [(job, o) for job, o in zip(jobs, outcomes, strict=True) if o.state in ("done", "skipped")]
     if not any(outcome.state == "done" for _, outcome in ready):
@@ -292,11 +303,12 @@ def finish_task(jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, pub
     try:
         cubes = [open_cube(outcome.cube, **options).load() for _, outcome in ready]
         say(f"{ready[0][0].mine.id}: classes and areas of {len(cubes)} year(s)")
-        finished = finish_years(ready[0][0].mine, cubes, ready[0][0].settings)
+        records = {job.year: job.record for job, _ in ready}
+        wanted = {job.year for job, outcome in ready if outcome.state == "done"}
+        finished = finish_years(ready[0][0].mine, cubes, ready[0][0].settings, records, wanted)
         done = {}
-        for (job, outcome), year in zip(sorted(ready, key=lambda r: r[0].year), finished, strict=True):
-            if outcome.state == "skipped":
-                continue
+        new = sorted((r for r in ready if r[1].state == "done"), key=lambda r: r[0].year)
+        for (job, outcome), year in zip(new, finished, strict=True):
             item = publisher.publish(job.mine, year, root, options)
             say(f"{job.key}: published {item}")
             area = (year.area.area, year.area.low, year.area.high)
@@ -306,6 +318,9 @@ def finish_task(jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, pub
     except Exception:
         reason = traceback.format_exc()
         return [replace(o, state="failed", reason=reason) if o.state == "done" else o for o in outcomes]
+    if keep:
+        job = ready[0][0]
+        forget_other_stacks(open_store(root, **options), job.mine, job.track, job.stack)
     share = (time.perf_counter() - started) / len(ready)
     return [
         replace(done[o.key], cube="", seconds={**o.seconds, "publish": share}) if o.key in done else o for o in outcomes

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -251,12 +252,28 @@ class BurstReader:
 
     storage_options: dict = field(default_factory=dict, repr=False)
     threads: int = field(default_factory=default_threads)
+    _open: dict = field(default_factory=dict, repr=False)  # measurements whose header is read, with their location
+
+    def check(self, product: Product, swath: Swath) -> None:
+        """Read a measurement's header, which says whether all of it is there; `read` uses it then.
+
+        Raises
+        ------
+        BadProduct
+            As `open_measurement`.
+        """
+        location = open_store(product.url, **self.storage_options)
+        self._open[product.url, swath.measurement] = open_measurement(product, swath, location=location), location
 
     def read(self, product: Product, swath: Swath, burst: Burst, window: Window) -> tuple[np.ndarray, int, int]:
-        """Samples of a window, and the requests and bytes they cost."""
-        location = open_store(product.url, **self.storage_options)
-        samples = open_measurement(product, swath, location=location).read(burst, window)
-        return samples, location.traffic.requests, location.traffic.bytes_read
+        """Samples of a window, and the requests and bytes they cost; a header that `check` read counts here, once."""
+        if (product.url, swath.measurement) not in self._open:
+            self.check(product, swath)
+        measurement, location = self._open[product.url, swath.measurement]
+        samples = measurement.read(burst, window)
+        spent = location.traffic.requests, location.traffic.bytes_read
+        location.traffic.requests = location.traffic.bytes_read = 0
+        return samples, *spent
 
 
 def resampler(frame: BurstFrame, secondary: Burst) -> Resampler:
@@ -310,30 +327,65 @@ class PairCoherence:
     bytes_read: int
 
 
+class SampleStore(Protocol):
+    """Where coregistered samples of dates are found, and offered to be kept, by the date's position."""
+
+    def find(self, date: int) -> dict[str, np.ndarray] | None:
+        """Samples by burst id as an earlier run made them; None where they have to be read."""
+        ...
+
+    def offer(self, date: int, samples: dict[str, np.ndarray]) -> None:
+        """Keep them or not."""
+        ...
+
+
+class NoStore:
+    """Nothing is found and nothing kept."""
+
+    def find(self, date: int) -> None:
+        """See `SampleStore`."""
+
+    def offer(self, date: int, samples: dict[str, np.ndarray]) -> None:
+        """See `SampleStore`."""
+
+
 def coherence_stack(
-    frame: Frame, dates: Sequence[Acquisition], pairs: Sequence[Pair], settings: Settings, reader: BurstReader
+    frame: Frame,
+    dates: Sequence[Acquisition],
+    pairs: Sequence[Pair],
+    settings: Settings,
+    reader: BurstReader,
+    store: SampleStore | None = None,
 ) -> Iterator[PairCoherence]:
     """Coherence of every pair on the map grid, in the order of their secondary dates.
 
     Dates stream: each is read and coregistered once and dropped when no pair needs it any more; the next date is read
-    while this one is computed.
+    while this one is computed. What ``store`` finds isn't read.
     """
+    store = store or NoStore()
     pairs = sorted(pairs, key=lambda p: (p.secondary, p.reference))
     needed = sorted({k for pair in pairs for k in (pair.reference, pair.secondary)})
     last_use = {k: max(n for n, p in enumerate(pairs) if k in (p.reference, p.secondary)) for k in needed}
     held: dict[int, dict[str, Coregistered]] = {}
     spent, done = [0, 0], 0
     with ThreadPoolExecutor(1) as background:
-        upcoming = background.submit(_read_date, frame, dates[needed[0]], settings, reader) if needed else None
+
+        def ahead(k):
+            found = store.find(k)
+            return (found, []) if found is not None else (None, _read_date(frame, dates[k], settings, reader))
+
+        upcoming = background.submit(ahead, needed[0]) if needed else None
         for position, k in enumerate(needed):
-            loaded = upcoming.result()
+            found, loaded = upcoming.result()
             if position + 1 < len(needed):
-                upcoming = background.submit(_read_date, frame, dates[needed[position + 1]], settings, reader)
-            held[k] = {}
+                upcoming = background.submit(ahead, needed[position + 1])
+            held[k] = {burst: Coregistered(samples) for burst, samples in (found or {}).items()}
             for burst_frame, resample, source, samples, *traffic in loaded:
                 spent = [a + b for a, b in zip(spent, traffic, strict=True)]
                 date = coregister(burst_frame, resample, samples, source, reader.threads)
                 held[k][burst_frame.reference.burst_id] = date
+            if found is None:
+                store.offer(k, {burst: date.samples for burst, date in held[k].items()})
             while done < len(pairs) and pairs[done].secondary == k:
                 pair = pairs[done]
                 first, second = held[pair.reference], held[pair.secondary]

@@ -189,16 +189,24 @@ def test_a_truncated_measurement(tiny_scene, tmp_path, capsys):
     assert not (tmp_path / "o.zarr").exists() and [p.name for p in tmp_path.iterdir()] == ["slc"]
 
 
-def test_a_truncated_measurement_fails_its_year_alone(tiny_scene, tmp_path, capsys):
+def test_a_truncated_measurement_is_left_out_and_told(tiny_scene, tmp_path, capsys):
     for product in tiny_scene.products[:7]:
         clone(product, tmp_path / "slc")
-    clone(tiny_scene.products[7], tmp_path / "slc", measurement=lambda data: data[: len(data) // 3])
-    words = tiny_scene.run(tmp_path / "o", *tiny_scene.settings(), archive=tmp_path / "slc")
-    text = refused(capsys, words, "tiny 2022: invalid: .*20220404.*measurement", code=1)
-    assert "tiny 2021: active 0.00" in text
-    assert [p.name for p in (tmp_path / "o/catalog/mine-activity").glob("tiny*")] == ["tiny-2021.json"]
+    bad = clone(tiny_scene.products[7], tmp_path / "slc", measurement=lambda data: data[: len(data) // 3])
+    name = bad.name.removesuffix(".SAFE")
+    settings = ("--set", "minimum_pairs=2", "--set", "stable_minimum=50")
+    words = tiny_scene.run(tmp_path / "o", *settings, archive=tmp_path / "slc")
+    text = refused(capsys, words, f"left out {name}: .*20220404.*measurement", code=1)
+    assert "tiny 2021: active 0.00" in text and "tiny 2022: active 0.4" in text and "pairs 2 accepted" in text
     made = sorted(p.name for p in (tmp_path / "o").iterdir())
     assert made == ["catalog", "index.html", "pages", "pictures", "products", "runs"]
+    assert f"left out {name}: it could not be used" in refused(capsys, words, "skipped", code=1)
+    shutil.rmtree(bad)
+    clone(tiny_scene.products[7], tmp_path / "slc")  # downloaded again
+    assert main(["redrive", *words[1:]]) == 0
+    assert "pairs 3 accepted" in capsys.readouterr().out
+    assert main(["redrive", *words[1:]]) == 0
+    assert capsys.readouterr().out.endswith("nothing to do\n")
 
 
 def test_an_annotation_that_is_missing_or_broken(tiny_scene, tmp_path, capsys):

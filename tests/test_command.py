@@ -463,6 +463,19 @@ def test_a_year_depends_on_the_data_of_the_others(tiny_scene):
     assert [j.fingerprint for j in empty[:2]] == [j.fingerprint for j in both]  # a year without pairs decides nothing
 
 
+def test_a_new_date_changes_the_newest_year_alone(tiny_scene):
+    """Years that are over are each other's record; only where there are two does the newest one count for the first."""
+    both, granules = jobs_of(tiny_scene), list_granules(tiny_scene.slc)
+    assert [job.record for job in both] == [(2021, 2022), (2021, 2022)] and [j.newest for j in both] == [False, True]
+    shift = np.timedelta64(365, "D")
+    later = [dataclasses.replace(g, start=g.start + shift) for g in granules if str(g.start)[:4] == "2022"]
+    request = RunRequest(str(tiny_scene.slc), "", both[0].dem, (2021, 2022, 2023), "", settings=both[0].settings)
+    three = plan_jobs(request, both[0].mine, [*granules, *later])
+    fewer = plan_jobs(request, both[0].mine, [*granules, *later[:-1]])
+    assert [job.record for job in three] == [(2021, 2022), (2021, 2022), (2021, 2022, 2023)]
+    assert [a.fingerprint == b.fingerprint for a, b in zip(three, fewer, strict=True)] == [True, True, False]
+
+
 @pytest.mark.parametrize("what", ["threshold", "dem", "manifest", "reference"])
 def test_a_year_depends_on(tiny_scene, tmp_path, what):
     before = jobs_of(tiny_scene)[1]

@@ -144,3 +144,24 @@ def test_sites_have_series_and_events():
     assert change["end_after"][:10] <= "2022-01-05" <= change["end_before"][:10]
     (text,) = second.events
     assert text.startswith("site pit: active from the start of the record to 2021-") and "/2022-01-" in text
+
+
+def test_only_the_years_on_record_decide_what_is_permanent():
+    settings = Settings()
+    years = (2021, 2022, 2023)
+
+    def classes(records, wanted=None):
+        cubes = [cube_of(year, settings) for year in years]
+        done = finish_years(mine_of(cubes[0]), cubes, settings, records, wanted)
+        return {int(f.cube.attrs["year"]): f.cube["activity"].values for f in done}
+
+    every, none = classes(None), classes({})
+    for year in years:
+        np.testing.assert_array_equal(every[year], none[year])
+    without = finish_years(mine_of(cube_of(2021, settings)), [cube_of(y, settings) for y in (2021, 2022)], settings)
+    beside = classes({2021: (2021, 2022), 2022: (2021, 2022), 2023: years})
+    for k, year in enumerate((2021, 2022)):  # as if 2023 were not there
+        np.testing.assert_array_equal(beside[year], without[k].cube["activity"].values)
+    alone = classes({2022: (2022,)}, wanted={2022})
+    assert list(alone) == [2022]
+    assert (alone[2022][FOREST] == INCOHERENT).mean() < 0.1  # one year can't tell forest from work

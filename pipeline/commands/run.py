@@ -40,7 +40,8 @@ class RunRequest:
     """What to run; ``mine`` and ``only`` are those of `mines.read_mines`, ``sites`` the URL of a GeoJSON.
 
     ``force``: again, even where the same is published. ``repeat``: try again where the same inputs gave no product
-    before. ``redrive``: only the mines that have such a year, or one that failed.
+    before. ``redrive``: only the mines that have such a year, one that failed, or one that lacks broken products.
+    ``keep``: keep coherences, and use those that are kept, so that a new date costs one read (see `kept`).
     """
 
     archive: str
@@ -56,6 +57,7 @@ class RunRequest:
     sites: str | None = None
     repeat: bool = True
     redrive: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +138,22 @@ def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> l
         acquisitions = tuple(dates[k] for k in needed)
         jobs.append(Job(mine, track, year, acquisitions, dates[0], request.dem, request.settings))
     alone = {job.year: job.fingerprint for job in jobs if job.year in paired}
-    return [replace(job, context=_context(job, alone)) if job.year in paired else job for job in jobs]
+    return [_in_context(job, alone) if job.year in paired else job for job in jobs]
 
 
-def _context(job: Job, alone: Mapping[int, str]) -> tuple[str, ...]:
-    """Fingerprints of the other years that a year's product depends on: those of its composite, or all of them."""
-    all_years = job.settings.permanent == "record" or job.settings.classify == "hsv"
-    return tuple(k for y, k in alone.items() if y != job.year and (all_years or job.year - 2 <= y < job.year))
+def _in_context(job: Job, alone: Mapping[int, str]) -> Job:
+    """The job with the years on record, and fingerprints of all other years that its product depends on.
+
+    The record is that of the years which are over, and the year itself: so a new date changes the newest year alone.
+    Only where that would be the year by itself does the newest count, too.
+    """
+    over = {year for year in alone if year != max(alone)}
+    record = over | {job.year} if over - {job.year} else set(alone)
+    needed = set(alone) if job.settings.classify == "hsv" else {job.year - 2, job.year - 1}
+    if job.settings.permanent == "record":
+        needed |= record
+    context = tuple(key for year, key in alone.items() if year != job.year and year in needed)
+    return replace(job, context=context, record=tuple(sorted(record)), newest=job.year == max(alone))
 
 
 def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
@@ -158,7 +169,7 @@ def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
         mines = read_sites(request.sites, mines)
     root = open_store(request.out)
     if request.redrive:
-        bad = {f["mine"] for f in newest_outcomes(root).values() if f["state"] not in GOOD}
+        bad = {f["mine"] for f in newest_outcomes(root).values() if f["state"] not in GOOD or f.get("broken")}
         mines, refused = [mine for mine in mines if mine.id in bad], []
     listed = list_archive(request.archive, known=read_listing(root, request.archive))
     for name, why in listed.dropped:
@@ -186,7 +197,7 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
                 work = f"{request.out.rstrip('/')}/{claims.folder}"
                 try:
                     with dask_client(request.scheduler, len(jobs) - len(skipped)) as client:
-                        made = run_jobs(jobs, request.out, publisher, client, work, progress, skipped)
+                        made = run_jobs(jobs, request.out, publisher, client, work, progress, skipped, request.keep)
                 finally:
                     _clear_parts(jobs, root, publisher)
                 write_outcomes(root, map(_facts, [*made, *outcomes]))
@@ -210,8 +221,12 @@ def _share_out(
     run that had it may just have published it.
     """
 
+    lacking = set()
+    if request.redrive:  # a product that was mended may look the same from outside
+        lacking = {key for key, facts in newest_outcomes(open_store(request.out)).items() if facts.get("broken")}
+
     def settled(job: Job) -> tuple[Job, bool]:
-        return settle(job, request.out, publisher, request.force)
+        return settle(job, request.out, publisher, request.force or job.key in lacking)
 
     def stack(job: Job) -> str:
         return f"{job.mine.id}-t{job.track:03d}"
@@ -305,7 +320,7 @@ def _writable(out: str) -> Iterator[Location]:
 
 
 def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str], None], brief: bool = False) -> int:
-    """Run and say what came of it; exit code 1 where a year is missing that no other run has in hand.
+    """Run and say what came of it; exit code 1 where a year, or a product in it, is missing.
 
     ``brief``: say nothing of what was published before.
     """
@@ -316,7 +331,7 @@ def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str
     if brief:
         counts = Counter(o.state for o in outcomes)
         say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "nothing to do")
-    return 0 if all(o.state in (*GOOD, "leased") for o in outcomes) else 1
+    return 0 if all(o.state in (*GOOD, "leased") and not o.broken for o in outcomes) else 1
 
 
 def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
@@ -333,6 +348,7 @@ def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
             f"pairs {o.accepted} accepted, {len(o.rejected)} rejected"
             + ("; skipped, the same is published (--force makes it again)" if o.state == "skipped" else "")
         )
+        lines += [f"  left out {name}: {why}" for name, why in o.broken]
         lines += [f"  rejected {a} / {b}: {why} (stable mean {mean:.2f})" for a, b, why, mean in o.rejected]
         lines += [f"  {text}" for text in o.events]
         lines.append(f"  item {o.item}")
