@@ -12,7 +12,7 @@ READERS = ("storage", "sentinel1.", "raster", "geoid", "dem", "zarr_store", "cub
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values
 FLOW = (
     "archive", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
-    "evidence", "assess", "climate_trace",
+    "evidence", "assess", "climate_trace", "sentinel1.search", "tracks",
 )  # fmt: skip
 RUNNER = ("run",)
 COMMANDS = ("commands.", "cli", "progress")

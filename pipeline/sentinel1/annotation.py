@@ -37,6 +37,8 @@ class Manifest:
     stop_track: int
     absolute_orbit: int  # at the start
     processor_version: str  # IPF, "003.40"; "" where not stated
+    footprint: tuple[tuple[float, float], ...] = ()  # corners, (lon, lat) degrees; empty where not stated
+    processed: str = ""  # when the processing ended, UTC; "" where not stated
 
 
 class _Node:
@@ -117,7 +119,21 @@ def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
         stop_track=tracks["stop"].integer(".") if "stop" in tracks else start,
         absolute_orbit=orbits.integer("{*}orbitNumber"),
         processor_version=versions[0] if versions else "",
+        footprint=_corners(root),
+        processed=next((n.element.get("stop", "") for n in root.all(".//{*}processing", required=False)), ""),
     )
+
+
+def _corners(root: _Node) -> tuple[tuple[float, float], ...]:
+    """The frame's corners; none where they can't be read: they only tell which products may see a mine."""
+    nodes = root.all(".//{*}footPrint/{*}coordinates", required=False)
+    try:
+        pairs = [tuple(map(float, pair.split(","))) for pair in (nodes[0].element.text or "").split()] if nodes else []
+        corners = tuple((lon, lat) for lat, lon in pairs)
+    except ValueError:
+        return ()
+    good = all(-90.0 <= lat <= 90.0 and -360.0 <= lon <= 360.0 for lon, lat in corners)
+    return corners if good else ()
 
 
 def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str | None = None) -> Swath:
