@@ -95,8 +95,8 @@ def search_granules(
     Returns
     -------
     Listed
-        ``broken`` holds items that lack a track, a product or a usable footprint's type; ``dropped`` as in a folder.
-        It is empty, and no error, where there is nothing.
+        ``broken`` holds items without track or product, or with an unusable footprint; ``dropped`` as in a folder.
+        Where nothing is found, it is empty: that is no error.
 
     Raises
     ------
