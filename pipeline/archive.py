@@ -26,7 +26,9 @@ READERS = 8  # manifests under way at once
 AROUND = 0.03  # degrees, about 3 km, that a footprint may err and a window reach beyond the mine
 _GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
 _DAY = re.compile(r"\d{2}|\d{4}")  # folders of a year, a month, a day
-_SAME = np.timedelta64(2, "s")  # a product that is processed again may begin a line earlier
+_SAME = np.timedelta64(
+    1, "s"
+)  # processed again it may begin a line earlier: names have whole seconds, a burst takes 2.8
 
 
 @dataclass(frozen=True, order=True)
@@ -120,7 +122,7 @@ def list_granules(url: str | os.PathLike, storage_options: dict | None = None) -
 def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tuple[str, str], ...]]:
     """One granule of each recording, by start time, and name and reason of those that are dropped.
 
-    Products of one platform and track that start within two seconds are one recording: the one processed last counts,
+    Products of one platform and track that start within a second are one recording: the one processed last counts,
     of equal ones the first by name and place. Consecutive slices start 25 s apart.
     """
     kept: list[Granule] = []

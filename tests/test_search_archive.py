@@ -122,6 +122,13 @@ def test_the_last_processing_counts():
     assert listed.dropped == ((old.name, f"{new.name} is a later processing of it"),)
 
 
+def test_the_shortest_slices_are_kept():
+    first, second = granule(0, clock="164325"), granule(0, clock="164327")  # a burst apart: 2.8 s, cut to seconds
+    with serve(Replica([item_of(first), item_of(second)])) as replica:
+        listed = found(replica)
+    assert [g.name for g in listed.granules] == [first.name, second.name] and listed.dropped == ()
+
+
 def test_other_products_are_passed_over_and_broken_items_told():
     good, no_track, no_place = (item_of(granule(k)) for k in range(3))
     del no_track["properties"]["sat:relative_orbit"]
