@@ -26,7 +26,9 @@ READERS = 8  # manifests under way at once
 AROUND = 0.03  # degrees, about 3 km, that a footprint may err and a window reach beyond the mine
 _GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
 _DAY = re.compile(r"\d{2}|\d{4}")  # folders of a year, a month, a day
-_SAME = np.timedelta64(1, "s")  # a product that is processed again may begin a line earlier
+_SAME = np.timedelta64(
+    1, "s"
+)  # processed again it may begin a line earlier: names have whole seconds, a burst takes 2.8
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +36,8 @@ class Granule:
     """One product of an archive: when it starts, its name, its track and where it is.
 
     ``revision`` is a checksum of its manifest, which in turn holds those of all its files. ``footprint``: its corners
-    as (lon, lat) degrees, empty where not known. ``processed``: when, as its manifest says.
+    as (lon, lat) degrees, empty where not known. ``processed``: when, as its manifest says. ``orbit_pass``:
+    ``"ascending"``, ``"descending"``, or empty where not known.
     """
 
     start: np.datetime64
@@ -44,6 +47,7 @@ class Granule:
     revision: str = ""
     footprint: tuple[tuple[float, float], ...] = field(default=(), compare=False, repr=False)
     processed: str = field(default="", compare=False, repr=False)
+    orbit_pass: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def list_archive(
 
     with ThreadPoolExecutor(READERS) as pool:
         facts = dict(zip(entries, pool.map(read, entries), strict=True))
-    broken = tuple((_name(entry), f["broken"]) for entry, f in facts.items() if "broken" in f)
+    broken = tuple((granule_name(entry), f["broken"]) for entry, f in facts.items() if "broken" in f)
     good = {entry: f for entry, f in facts.items() if "broken" not in f}
     if not facts:
         raise NoCoverage(
@@ -118,8 +122,8 @@ def list_granules(url: str | os.PathLike, storage_options: dict | None = None) -
 def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tuple[str, str], ...]]:
     """One granule of each recording, by start time, and name and reason of those that are dropped.
 
-    Products of one platform and track that start within a second are one recording: the one processed last counts, of
-    equal ones the first by name and place. Bursts, and so the shortest slices, start 2.8 s apart.
+    Products of one platform and track that start within a second are one recording: the one processed last counts,
+    of equal ones the first by name and place. Consecutive slices start 25 s apart.
     """
     kept: list[Granule] = []
     dropped = []
@@ -222,20 +226,27 @@ def _facts(place: Location) -> dict:
         "revision": hashlib.sha256(document).hexdigest()[:16],
         "footprint": [list(corner) for corner in manifest.footprint],
         "processed": manifest.processed,
+        "orbit_pass": manifest.orbit_pass,
     }
 
 
 def _granule(url: str, entry: str, facts: Mapping) -> Granule:
-    match = _GRANULE.match(entry.rsplit("/", 1)[-1])
-    day = match[2]
-    start = np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:11]}:{day[11:13]}:{day[13:15]}", "ns")
+    name = granule_name(entry)
     corners = tuple((float(lon), float(lat)) for lon, lat in facts["footprint"])
-    where = f"{url}/{entry}"
-    return Granule(start, match[0], facts["track"], where, facts["revision"], corners, facts["processed"])
+    words = corners, facts["processed"], facts.get("orbit_pass", "")  # a listing kept before has none
+    return Granule(start_of(name), name, facts["track"], f"{url}/{entry}", facts["revision"], *words)
 
 
-def _name(entry: str) -> str:
-    return _GRANULE.match(entry.rsplit("/", 1)[-1])[0]
+def granule_name(text: str) -> str:
+    """The name of an IW SLC at the end of a path or at the start of an id; empty where there is none."""
+    match = _GRANULE.match(text.rsplit("/", 1)[-1])
+    return match[0] if match else ""
+
+
+def start_of(name: str) -> np.datetime64:
+    """When a granule starts, datetime64[ns], whole seconds: from its name."""
+    day = _GRANULE.match(name)[2]
+    return np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:11]}:{day[11:13]}:{day[13:15]}", "ns")
 
 
 def _kind(granule: Granule) -> str:

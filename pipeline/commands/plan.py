@@ -38,7 +38,9 @@ def plan(request: RunRequest, as_json: bool, say: Callable[[str], None], progres
         action = "skip" if done or before else "make"
         why = "published" if done else "known to give no product" if before else reason(settled, request)
         dates = 0 if action == "skip" else len(job.dates)
-        rows.append({"key": job.key, "action": action, "why": why, "dates": dates, **expected(job, dates)})
+        track = made.tracks[job.mine.id]
+        facts = {"track": track, "action": action, "why": why, "dates": dates}
+        rows.append({"key": job.key, **facts, **expected(job, dates)})
     nothing = {"dates": 0, "bytes": 0, "seconds": 0.0}
     rows += [{"key": o.key, "action": "leave", "why": o.reason, **nothing} for o in made.outcomes]
     for line in [json.dumps({"jobs": rows}, indent=1)] if as_json else _lines(rows):
@@ -86,6 +88,7 @@ def _lines(rows: Sequence[Mapping]) -> list[str]:
     for row in rows:
         cost = f"; {row['dates']} dates, about {row['bytes'] / 1e6:.0f} MB, {row['seconds']:.0f} CPU s"
         lines.append(f"{row['key']}: {row['action']}: {row['why']}{cost if row['dates'] else ''}")
+    lines += dict.fromkeys(f"{row['key'].rsplit('-', 1)[0]}: {row['track']}" for row in rows if "track" in row)
     doing = [row for row in rows if row["action"] == "make"]
     mega, seconds = sum(row["bytes"] for row in doing) / 1e6, sum(row["seconds"] for row in doing)
     dates = sum(row["dates"] for row in doing)

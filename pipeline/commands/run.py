@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from shapely.geometry import shape
 
 from ..archive import Coverage, Granule, Listed, file_revision, list_archive, passes
@@ -27,8 +28,10 @@ from ..model import Mine
 from ..pairs import dates_of, find_pairs
 from ..records import newest_outcomes, read_listing, write_listing, write_outcomes
 from ..run import Outcome, dask_client, run_jobs, settle, skip
+from ..sentinel1.search import is_api, search_granules
 from ..settings import Settings
 from ..storage import Location, open_store, public_url
+from ..tracks import choose_track
 from .publisher import CatalogPublisher, complete_catalog
 
 GOOD = ("done", "skipped")
@@ -68,6 +71,7 @@ class Plan:
     jobs: tuple[Job, ...]
     outcomes: tuple[Outcome, ...]
     listed: Listed
+    tracks: Mapping[str, str]  # why this track, by mine
 
 
 def parse_years(text: str) -> tuple[int, ...]:
@@ -121,7 +125,7 @@ def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> l
     The reference is the first acquisition of the track: later dates never change it.
     """
     tracks = passes(granules)
-    track = request.track if request.track is not None else max(tracks, key=lambda t: (len(tracks[t]), -t))
+    track, _ = pick_track(request, mine, granules)
     if track not in tracks:
         raise NoCoverage(
             f"{request.archive}: no product of track {track}; found tracks {', '.join(map(str, sorted(tracks)))}"
@@ -139,6 +143,19 @@ def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> l
         jobs.append(Job(mine, track, year, acquisitions, dates[0], request.dem, request.settings))
     alone = {job.year: job.fingerprint for job in jobs if job.year in paired}
     return [_in_context(job, alone) if job.year in paired else job for job in jobs]
+
+
+def pick_track(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> tuple[int, str]:
+    """The track to look from, and a sentence that says why."""
+    if request.track is not None:
+        return request.track, f"track {request.track}, as asked."
+    try:
+        choice = choose_track(shape(mine.geometry), granules, request.years)
+        return choice.track, choice.reason
+    except NoCoverage as error:
+        tracks = passes(granules)
+        track = max(tracks, key=lambda t: (len(tracks[t]), -t))
+        return track, f"track {track}, with {len(tracks[track])} dates the one with most, though {error}"
 
 
 def _in_context(job: Job, alone: Mapping[int, str]) -> Job:
@@ -171,13 +188,30 @@ def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
     if request.redrive:
         bad = {f["mine"] for f in newest_outcomes(root).values() if f["state"] not in GOOD or f.get("broken")}
         mines, refused = [mine for mine in mines if mine.id in bad], []
-    listed = list_archive(request.archive, known=read_listing(root, request.archive))
+    if is_api(request.archive):
+        listed, seen = _search(request, mines)
+    else:
+        listed = list_archive(request.archive, known=read_listing(root, request.archive))
+        coverage = Coverage(listed.granules)
+        seen = {mine.id: coverage.over(shape(mine.geometry).bounds) for mine in mines}
     for name, why in listed.dropped:
         progress(f"{name}: left out: {why}")
     dem = replace(request.dem, revision=" ".join(file_revision(url) for url in request.dem.urls))
-    jobs, outcomes = _plan_all(replace(request, dem=dem), mines, listed)
+    jobs, outcomes = _plan_all(replace(request, dem=dem), mines, seen, len(listed.granules))
     outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in (*refused, *listed.broken)]
-    return Plan(tuple(mines), tuple(jobs), tuple(outcomes), listed)
+    tracks = {m.id: pick_track(request, m, seen[m.id])[1] for m in mines if seen[m.id]}
+    return Plan(tuple(mines), tuple(jobs), tuple(outcomes), listed, tracks)
+
+
+def _search(request: RunRequest, mines: Sequence[Mine]) -> tuple[Listed, dict[str, list[Granule]]]:
+    """What a STAC API knows of each mine in the years asked for, and in the time before that their pairs begin in."""
+    longest = max(high for _, high in request.settings.temporal_baselines)
+    start = np.datetime64(f"{min(request.years)}-01-01") - np.timedelta64(longest, "D")
+    stop = np.datetime64(f"{max(request.years)}-12-31T23:59:59")
+    found = {m.id: search_granules(request.archive, shape(m.geometry).bounds, start, stop) for m in mines}
+    parts = ("granules", "broken", "dropped")
+    merged = (tuple(dict.fromkeys(x for one in found.values() for x in getattr(one, part))) for part in parts)
+    return Listed(*merged), {mine: list(one.granules) for mine, one in found.items()}
 
 
 def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[Outcome], float]:
@@ -256,18 +290,19 @@ def _facts(outcome: Outcome) -> dict:
     return facts
 
 
-def _plan_all(request: RunRequest, mines: Sequence[Mine], listed: Listed) -> tuple[list[Job], list[Outcome]]:
+def _plan_all(
+    request: RunRequest, mines: Sequence[Mine], seen: Mapping[str, Sequence[Granule]], products: int
+) -> tuple[list[Job], list[Outcome]]:
     """Jobs of all mines, and an outcome for each mine that none can be planned for; a mine alone is refused aloud."""
-    jobs, outcomes, coverage = [], [], Coverage(listed.granules)
+    jobs, outcomes = [], []
     for mine in mines:
         try:
-            seen = coverage.over(shape(mine.geometry).bounds)
-            if not seen:
+            if not seen[mine.id]:
                 raise NoCoverage(
-                    f"{public_url(request.archive)}: none of {len(listed.granules)} products sees the mine {mine.id}; "
+                    f"{public_url(request.archive)}: none of {products} products sees the mine {mine.id}; "
                     f"expected products over {', '.join(f'{v:.3f}' for v in shape(mine.geometry).bounds)} (W, S, E, N)"
                 )
-            jobs += plan_jobs(request, mine, seen)
+            jobs += plan_jobs(request, mine, seen[mine.id])
         except PitpulseError as error:
             if len(mines) == 1:
                 raise
