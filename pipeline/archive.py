@@ -22,6 +22,8 @@ from .sentinel1.annotation import parse_manifest
 from .sentinel1.safe import MANIFEST, open_container
 from .storage import Location, open_store
 
+COLLECTION = "sentinel-1-slc"
+PRESETS = {"cdse": f"stac+https://stac.dataspace.copernicus.eu/v1#{COLLECTION}"}  # STAC APIs by name
 READERS = 8  # manifests under way at once
 AROUND = 0.03  # degrees, about 3 km, that a footprint may err and a window reach beyond the mine
 _GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
@@ -29,6 +31,11 @@ _DAY = re.compile(r"\d{2}|\d{4}")  # folders of a year, a month, a day
 _SAME = np.timedelta64(
     1, "s"
 )  # processed again it may begin a line earlier: names have whole seconds, a burst takes 2.8
+
+
+def is_api(archive: str) -> bool:
+    """True where an archive is the name of a STAC API rather than of a folder."""
+    return archive in PRESETS or archive.startswith(("stac+https://", "stac+http://"))
 
 
 @dataclass(frozen=True, order=True)

@@ -144,6 +144,7 @@ def _add_run_words(p) -> None:
     p.add_argument(
         "--scheduler", help="address of a Dask scheduler (default: DASK_SCHEDULER_ADDRESS, else a local cluster)"
     )
+    p.add_argument("--workers", type=int, help="worker processes of the local cluster (default: by cores and jobs)")
     p.set_defaults(parser=p)
 
 
@@ -338,12 +339,24 @@ def _run_request(arguments, **more):
         out=words["out"],
         track=words.get("track"),
         settings=parse_settings([*settings, *arguments.set], polarization=words.get("polarization", "VV")),
-        scheduler=words.get("scheduler"),
+        cluster=_cluster(words),
         force=arguments.force,
         only=tuple(words.get("only", ())),
         sites=words.get("sites"),
         **more,
     )
+
+
+def _cluster(words):
+    """The cluster that the words or the configuration name; None for the default."""
+    from .clusters import read_cluster
+
+    values = words.get("scheduler") or words.get("cluster")
+    if words.get("workers") is not None:
+        if isinstance(values, str):
+            raise BadInput("--workers is for a cluster that the run starts: the scheduler's address has its own")
+        values = {**(values or {}), "workers": words["workers"]}
+    return read_cluster(values) if values else None
 
 
 def _pictures(arguments) -> int:

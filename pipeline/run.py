@@ -6,21 +6,18 @@ the root until its mine is finished, and is deleted with it. A task that fails s
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import count
-from multiprocessing import active_children
+from itertools import count, islice
 
 import numpy as np
 import xarray as xr
-from dask.distributed import Client, LocalCluster, as_completed, get_worker
+from dask.distributed import Client, Future, as_completed, get_worker
+from distributed.scheduler import KilledWorker
 
 from .cube import open_cube, write_cube
 from .errors import PitpulseError, Unavailable
@@ -31,6 +28,8 @@ from .storage import open_store
 from .variables import reason_words
 
 TOPIC = "pitpulse"
+MINES_UNDER_WAY = 256  # that the scheduler knows at a time: enough for any cluster, and memory stays flat
+ATTEMPTS = 2  # at what failed, in one run
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,9 @@ class Outcome:
     """What became of one job.
 
     ``state``: ``done``; ``skipped``: the same was published before; ``leased``: another run works on this mine;
-    ``invalid``: the data don't allow a product,
-    ``reason`` says why; ``failed``: something broke, ``reason`` holds the traceback. ``rejected``: (reference date,
-    secondary date, reason, stable mean) per pair left out. ``events``: sentences about named sites and new alerts.
+    ``invalid``: the data don't allow a product, ``reason`` says why; ``failed``: something broke or was out of reach,
+    ``reason`` says what, or holds the traceback. ``rejected``: (reference date, secondary date, reason, stable mean)
+    per pair left out. ``events``: sentences about named sites and new alerts.
     ``cube``: where the year's cube is, staged or published.
     """
 
@@ -62,96 +61,6 @@ class Outcome:
     broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
-
-
-@contextmanager
-def dask_client(scheduler: str | None = None, jobs: int = 1) -> Iterator[Client]:
-    """A client of the scheduler at an address, or of a local cluster that ends with it.
-
-    Raises
-    ------
-    Unavailable
-        No scheduler answers at the address.
-    """
-    scheduler = scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS")
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout="10s")
-        except (OSError, ValueError) as error:
-            raise Unavailable(
-                f"no Dask scheduler answers at {scheduler} ({error}); check the address, or leave --scheduler and "
-                f"DASK_SCHEDULER_ADDRESS out for a local cluster"
-            ) from error
-        with client:
-            yield client
-        return
-    cores = len(os.sched_getaffinity(0))
-    workers = worker_count(cores, jobs)
-    with ExitStack() as stack:
-        with interrupts_held():
-            cluster = LocalCluster(
-                n_workers=0,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",  # any free port: None would insist on 8787, on every interface
-                env={"PITPULSE_THREADS": str(cores // workers)},
-                silence_logs=logging.CRITICAL + 1,  # a client that was interrupted is "critical" to its scheduler
-            )
-            client = Client(cluster)
-            stack.callback(_close, client, cluster)
-            _start_workers(cluster, workers)
-            client.wait_for_workers(workers, timeout=120)
-        yield client
-
-
-def _start_workers(cluster: LocalCluster, number: int) -> None:
-    """Start worker processes that an interrupt doesn't reach.
-
-    A key press interrupts every process of the terminal, and each worker would say so at length; they end with the
-    cluster. Only an ignored signal stays so in a child, so for some hundredths of a second a press is lost.
-    """
-    ours, others = threading.current_thread() is threading.main_thread(), len(active_children())
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ours else None
-    try:
-        cluster.scale(number)
-        patience = time.monotonic() + 5.0
-        while len(active_children()) < others + number and time.monotonic() < patience:
-            time.sleep(0.005)
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, before)
-
-
-def _close(client: Client, cluster: LocalCluster) -> None:
-    with interrupts_held():
-        client.close()
-        cluster.close()
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Let an interrupt wait until the block is done: a cluster that is half started or half closed can't be closed."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
-        yield
-        return
-    waiting = []
-    signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if waiting:
-        raise KeyboardInterrupt
-
-
-def worker_count(cores: int, jobs: int) -> int:
-    """Worker processes of a local cluster; the cores are shared out to them as threads of the kernels.
-
-    Of all counts the one whose rounds of jobs end first, where 30 % of a year's time stay however many threads it has
-    (measured on the demo's: 2.4 s with one thread, 1.6 s with two); the smaller where two are equal.
-    """
-    return min(range(1, max(1, min(cores, jobs)) + 1), key=lambda n: -(-jobs // n) * (0.3 + 0.7 / (cores // n)))
 
 
 def settle(job: Job, root: str, publisher: Publisher, force: bool = False) -> tuple[Job, bool]:
@@ -213,20 +122,62 @@ def run_jobs(
     mines: dict[tuple, list[Job]] = {}
     for job in jobs:
         mines.setdefault((job.mine.id, job.track), []).append(job)
-    finishing = []
-    for (mine, track), group in mines.items():
-        years = [
-            found.get(job.key)
-            or client.submit(year_task, job, work, root if keep else None, key=f"cube-{job.key}", pure=False)
-            for job in group
-        ]
-        key = f"publish-{mine}-t{track:03d}"
+    waiting, under_way, queue = iter(mines.values()), {}, as_completed()
+
+    def start(group: Sequence[Job], attempt: int = 1) -> None:
+        years = [_year(client, job, found.get(job.key), root, publisher, work, keep, attempt) for job in group]
+        key = _attempt_key(f"publish-{group[0].mine.id}-t{group[0].track:03d}", attempt)
         words = (group, years, root, publisher, keep)
-        finishing.append(client.submit(finish_task, *words, key=key, pure=False, priority=10))
-    for future in as_completed(finishing):
-        found.update({outcome.key: outcome for outcome in future.result()})
-    client.unsubscribe_topic(TOPIC)
+        future = client.submit(finish_task, *words, key=key, pure=False, priority=10)
+        under_way[future] = group, years, attempt
+        queue.add(future)
+
+    for group in islice(waiting, MINES_UNDER_WAY):
+        start(group)
+    for future in queue:  # it goes on as long as something is added
+        group, years, attempt = under_way.pop(future)
+        for outcome in _collect(future, group, years):
+            if outcome.key not in found or found[outcome.key].state == "failed":
+                found[outcome.key] = outcome
+        failed = [found[job.key] for job in group if found[job.key].state == "failed"]
+        if failed and attempt < ATTEMPTS and client.status == "running":
+            progress(f"{failed[0].key}: failed, tried again: {failed[0].reason.strip().splitlines()[-1]}")
+            start(group, attempt + 1)
+        else:
+            for other in islice(waiting, 1):
+                start(other)
+    with suppress(OSError):  # the scheduler went away
+        client.unsubscribe_topic(TOPIC)
     return [found[job.key] for job in jobs]
+
+
+def _year(client, job, known: Outcome | None, root, publisher, work, keep, attempt) -> Future | Outcome:
+    """The task that makes a year, or the year as it is known: published, or without a product."""
+    if known is not None and known.state == "done":  # in the first attempt
+        return skip(job, root, publisher)
+    if known is not None and known.state != "failed":
+        return known
+    key = _attempt_key(f"cube-{job.key}", attempt)
+    return client.submit(year_task, job, work, root if keep else None, key=key, pure=False)
+
+
+def _attempt_key(key: str, attempt: int) -> str:
+    return key if attempt == 1 else f"{key}-attempt{attempt}"
+
+
+def _collect(future: Future, group: Sequence[Job], years: Sequence[Future | Outcome]) -> list[Outcome]:
+    """What became of a mine's years, also where a worker died over them or the scheduler went away."""
+    try:
+        return future.result()
+    except KilledWorker as error:
+        reason = f"a worker died {error.allowed_failures + 1} times while on {error.task}: had it too little memory?"
+    except (CancelledError, OSError) as error:
+        reason = f"the Dask scheduler went away ({error}); the same command goes on from what is published"
+    outcomes = []
+    for job, year in zip(group, years, strict=True):
+        blank = Outcome(job.key, job.mine.id, job.year, "failed", reason, fingerprint=job.fingerprint)
+        outcomes.append(year if isinstance(year, Outcome) else blank)
+    return outcomes
 
 
 def staged_cube(job: Job, work: str) -> str:
@@ -263,6 +214,9 @@ def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
         staged = staged_cube(job, work)
         write_cube(cube, staged, overwrite=True, **job.storage_options)
         seconds = {**year.seconds, "stage": time.perf_counter() - started}
+    except Unavailable as error:
+        say(f"{job.key}: failed: {error}")
+        return replace(blank, reason=str(error))
     except PitpulseError as error:
         say(f"{job.key}: invalid: {error}")
         return replace(blank, state="invalid", reason=str(error))
@@ -295,33 +249,55 @@ def finish_task(
     jobs: Sequence[Job], outcomes: Sequence[Outcome], root: str, publisher: Publisher, keep: bool = False
 ) -> list[Outcome]:
     """Classes, areas, pictures and items of a mine's years; runs on a worker."""
+    outcomes = _without_waiting(jobs, outcomes)
     ready = [(job, o) for job, o in zip(jobs, outcomes, strict=True) if o.state in ("done", "skipped")]
     if not any(outcome.state == "done" for _, outcome in ready):
         return list(outcomes)
     started = time.perf_counter()
     options = ready[0][0].storage_options
+    done: dict[str, Outcome] = {}
+
+    def unfinished(state: str, reason: str) -> list[Outcome]:
+        """The outcomes where something went wrong: what was published before that is done."""
+        new = {o.key: replace(o, state=state, reason=reason) for o in outcomes if o.state == "done"} | done
+        return [new.get(o.key, o) for o in outcomes]
+
     try:
         cubes = [open_cube(outcome.cube, **options).load() for _, outcome in ready]
         say(f"{ready[0][0].mine.id}: classes and areas of {len(cubes)} year(s)")
         records = {job.year: job.record for job, _ in ready}
         wanted = {job.year for job, outcome in ready if outcome.state == "done"}
         finished = finish_years(ready[0][0].mine, cubes, ready[0][0].settings, records, wanted)
-        done = {}
         new = sorted((r for r in ready if r[1].state == "done"), key=lambda r: r[0].year)
         for (job, outcome), year in zip(new, finished, strict=True):
             item = publisher.publish(job.mine, year, root, options)
             say(f"{job.key}: published {item}")
             area = (year.area.area, year.area.low, year.area.high)
-            done[job.key] = replace(outcome, item=item, area=area, events=year.events, pictures=year.pictures)
+            facts = {"cube": "", "item": item, "area": area, "events": year.events, "pictures": year.pictures}
+            done[job.key] = replace(outcome, **facts)
     except PitpulseError as error:
-        return [replace(o, state="invalid", reason=str(error)) if o.state == "done" else o for o in outcomes]
+        return unfinished("failed" if isinstance(error, Unavailable) else "invalid", str(error))
     except Exception:
-        reason = traceback.format_exc()
-        return [replace(o, state="failed", reason=reason) if o.state == "done" else o for o in outcomes]
+        return unfinished("failed", traceback.format_exc())
     if keep:
         job = ready[0][0]
         forget_other_stacks(open_store(root, **options), job.mine, job.track, job.stack)
     share = (time.perf_counter() - started) / len(ready)
-    return [
-        replace(done[o.key], cube="", seconds={**o.seconds, "publish": share}) if o.key in done else o for o in outcomes
-    ]
+    done = {key: replace(o, seconds={**o.seconds, "publish": share}) for key, o in done.items()}
+    return [done.get(o.key, o) for o in outcomes]
+
+
+def _without_waiting(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes where those years don't count as done that depend on one which failed: without it they would be
+    published under the same fingerprint and be something else."""
+    failed = {
+        replace(job, context=(), force="").fingerprint: job.year
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if outcome.state == "failed"
+    }
+    found = []
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        waits = sorted(failed[key] for key in failed.keys() & set(job.context)) if outcome.state == "done" else []
+        reason = f"waits for {', '.join(map(str, waits))}, which failed"
+        found.append(replace(outcome, state="failed", reason=reason, cube="") if waits else outcome)
+    return found

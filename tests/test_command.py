@@ -22,6 +22,7 @@ from catalog.check import published_versions
 from pipeline.archive import file_revision, list_granules, passes
 from pipeline.claims import RunClaims
 from pipeline.cli import Progress, main
+from pipeline.clusters import worker_count
 from pipeline.commands.demo import compare
 from pipeline.commands.publisher import CatalogPublisher
 from pipeline.commands.run import RunRequest, parse_settings, plan_jobs
@@ -29,7 +30,7 @@ from pipeline.cube import open_cube
 from pipeline.errors import AlreadyExists
 from pipeline.mine_year import DemSource
 from pipeline.mines import read_mines
-from pipeline.run import Outcome, settle, worker_count
+from pipeline.run import Outcome, settle
 from pipeline.sentinel1.safe import open_product
 from pipeline.simulate.demo import demo_scene
 from pipeline.storage import open_store

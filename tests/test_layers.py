@@ -28,7 +28,7 @@ FLOW = (
     "archive", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
     "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks",
 )  # fmt: skip
-RUNNER = ("run",)
+RUNNER = ("run", "clusters")
 COMMANDS = ("commands.", "cli", "progress")
 SIMULATOR = ("simulate.",)
 LAYERS = {

@@ -91,6 +91,7 @@ def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: 
 
     An earlier demo at ``out`` is removed first, so that what is compared was made now.
     """
+    from ..clusters import read_cluster
     from ..mine_year import DemSource
     from .pictures import PicturesRequest, draw
     from .run import RunRequest, execute, summary
@@ -106,7 +107,7 @@ def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: 
         dem=DemSource((f"{scene}/dem.tif",), "ellipsoid"),
         years=years,
         out=out,
-        scheduler=scheduler,
+        cluster=read_cluster(scheduler) if scheduler else None,
         sites=f"{scene}/sites.geojson",
     )
     outcomes, seconds = execute(request, progress)

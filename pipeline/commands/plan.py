@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from shapely.geometry import shape
 
+from ..clusters import read_cluster
 from ..cube import SOFTWARE
 from ..errors import BadInput
 from ..grid import utm_grid
@@ -19,7 +20,7 @@ from .publisher import CatalogPublisher, listed_attributes
 from .run import RunRequest, make_plan, never_gave
 
 TEXTS = ("archive", "mine", "sites", "dem_datum", "years", "out", "polarization", "scheduler")
-CONFIGURED = (*TEXTS, "only", "dem", "track")
+CONFIGURED = (*TEXTS, "only", "dem", "track", "cluster", "workers")
 
 # A mine-year of 31 dates over 10 x 10 km took 3.13 M samples a date and 16.3 CPU s on two cores (bench/mine_year.py).
 SAMPLES_PER_AREA = 3.13e6 / 1e8  # per m2 of the map: the radar's window is turned against it
@@ -124,6 +125,9 @@ def read_config(url: str) -> dict:
     for name in ("dem", "only"):
         if not (isinstance(config.get(name, []), list) and all(isinstance(w, str) for w in config.get(name, []))):
             raise BadInput(f"{url}: {name} must be a list of texts, instead got {config[name]!r}")
-    if not isinstance(config.get("track", 1), int):
-        raise BadInput(f"{url}: track must be a whole number, instead got {config['track']!r}")
+    for name in ("track", "workers"):
+        if not isinstance(config.get(name, 1), int):
+            raise BadInput(f"{url}: {name} must be a whole number, instead got {config[name]!r}")
+    if "cluster" in config:
+        read_cluster(config["cluster"])
     return config

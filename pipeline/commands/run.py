@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 from shapely.geometry import shape
 
-from ..archive import Coverage, Granule, Listed, file_revision, list_archive, passes
+from ..archive import Coverage, Granule, Listed, file_revision, is_api, list_archive, passes
 from ..assess import Assessment
 from ..claims import RunClaims
+from ..clusters import ClusterSettings, open_client
 from ..errors import BadInput, NoCoverage, PitpulseError
 from ..mine_year import DemSource, Job
 from ..mines import read_mines, read_sites
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
 from ..records import newest_outcomes, read_listing, write_listing, write_outcomes
-from ..run import Outcome, dask_client, run_jobs, settle, skip
-from ..sentinel1.search import is_api, search_granules
+from ..run import Outcome, run_jobs, settle, skip
 from ..settings import Settings
 from ..storage import Location, open_store, public_url
 from ..tracks import choose_track
@@ -54,7 +54,7 @@ class RunRequest:
     out: str
     track: int | None = None
     settings: Settings = field(default_factory=Settings)
-    scheduler: str | None = None
+    cluster: ClusterSettings | None = None
     force: bool = False
     only: tuple[str, ...] = ()
     sites: str | None = None
@@ -205,6 +205,8 @@ def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
 
 def _search(request: RunRequest, mines: Sequence[Mine]) -> tuple[Listed, dict[str, list[Granule]]]:
     """What a STAC API knows of each mine in the years asked for, and in the time before that their pairs begin in."""
+    from ..sentinel1.search import search_granules  # its libraries take a while to import
+
     longest = max(high for _, high in request.settings.temporal_baselines)
     start = np.datetime64(f"{min(request.years)}-01-01") - np.timedelta64(longest, "D")
     stop = np.datetime64(f"{max(request.years)}-12-31T23:59:59")
@@ -230,7 +232,7 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
             if dates:
                 work = f"{request.out.rstrip('/')}/{claims.folder}"
                 try:
-                    with dask_client(request.scheduler, len(jobs) - len(skipped)) as client:
+                    with open_client(request.cluster, len(jobs) - len(skipped), progress) as client:
                         made = run_jobs(jobs, request.out, publisher, client, work, progress, skipped, request.keep)
                 finally:
                     _clear_parts(jobs, root, publisher)

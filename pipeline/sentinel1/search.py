@@ -19,12 +19,10 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3.util.retry import Retry
 
-from ..archive import Granule, Listed, granule_name, resolve, start_of
+from ..archive import COLLECTION, PRESETS, Granule, Listed, granule_name, is_api, resolve, start_of
 from ..errors import BadInput, Unavailable
 from ..storage import public_url
 
-COLLECTION = "sentinel-1-slc"
-PRESETS = {"cdse": f"stac+https://stac.dataspace.copernicus.eu/v1#{COLLECTION}"}
 TRANSIENT = (429, 500, 502, 503, 504)
 _SAFE = re.compile(r".*?\.SAFE(?=/|$)", re.IGNORECASE)
 _CHECKED = ("Product", "product", "safe_manifest", "safe-manifest")  # assets whose checksum stands for the product
@@ -50,11 +48,6 @@ class SearchSettings:
     timeout: float = 30.0
     attempts: int = 4
     backoff: float = 1.0
-
-
-def is_api(archive: str) -> bool:
-    """True where an archive is the name of a STAC API rather than of a folder."""
-    return archive in PRESETS or archive.startswith(("stac+https://", "stac+http://"))
 
 
 def parse_api(archive: str) -> tuple[str, str]:
