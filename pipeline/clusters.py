@@ -42,7 +42,6 @@ JOBQUEUE = {
     "lsf": "LSFCluster",
     "htcondor": "HTCondorCluster",
     "oar": "OARCluster",
-    "shell": "LocalCluster",  # job scripts run by this machine's shell: for trying the others' settings out
 }
 KINDS = ("local", "address", "kubernetes", "gateway", *JOBQUEUE)
 CONNECT = 10.0  # s for a scheduler to answer
@@ -280,7 +279,7 @@ def _cluster(settings: ClusterSettings):
     """The cluster's object of its own library, which is imported only where it is asked for."""
     options = dict(settings.options)
     if settings.kind in JOBQUEUE:
-        library = _library("dask_jobqueue.local" if settings.kind == "shell" else "dask_jobqueue", "jobqueue")
+        library = _library("dask_jobqueue", "slurm")
         # one job at a time has all the cores that a batch job is given
         words = {"cores": 1, "processes": 1, "memory": settings.memory or "4GiB"}
         prologue = [f"export {name}='{value}'" for name, value in QUIET.items()]

@@ -116,27 +116,38 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
     assert "word" not in str(caught.value)
 
 
-SHELL = """
+SCRIPT = """
 import json, os, sys
 from pipeline.clusters import open_client, read_cluster
 with open_client(read_cluster(json.loads(sys.argv[1]))) as client:
     client.wait_for_workers(1, timeout=100)
-    ask = lambda: [os.environ.get(name) for name in ("PITPULSE_THREADS", "PITPULSE_STORES")] + [os.getpid()]
-    print(json.dumps([os.getpid(), *client.run(ask).values()]))
+    ask = lambda: [os.environ.get(name) for name in ("PITPULSE_THREADS", "PITPULSE_STORES", "SLURM_JOB_ID")]
+    print(json.dumps(list(client.run(ask).values())))
+"""
+# what Slurm's two commands do with a job script, as far as a client can tell: it runs somewhere else, by a number
+SBATCH = """#!/bin/sh
+SLURM_JOB_ID=stand-in setsid bash "$1" >"$0.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+kill -- "-$1"
 """
 
 
-def test_job_scripts_start_workers(tmp_path):
-    """Real dask-jobqueue, its batch system this machine's shell; it leaves pipes open, hence a process of its own."""
-    options = {"local_directory": str(tmp_path), "log_directory": str(tmp_path)}
+def test_batch_jobs_are_workers(tmp_path):
+    """Real dask-jobqueue and its Slurm job script, on a stand-in for Slurm's commands."""
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    options = {"local_directory": str(tmp_path), "log_directory": str(tmp_path), "walltime": "00:10:00"}
     options |= {"scheduler_options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
-    cluster = {"kind": "shell", "workers": 1, "memory": "1GiB", "threads": 1, "options": options}
-    words = [sys.executable, "-c", SHELL, json.dumps(cluster)]
-    env = {**os.environ, "PITPULSE_STORES": "{}", "PYTHONPATH": str(Path.cwd())}
+    cluster = {"kind": "slurm", "workers": 1, "memory": "1GiB", "threads": 1, "options": options}
+    words = [sys.executable, "-c", SCRIPT, json.dumps(cluster)]
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PITPULSE_STORES": "{}", "PYTHONPATH": str(Path.cwd()), "PATH": path}
     done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=200)
     assert done.returncode == 0, done.stderr
-    client, (threads, stores, worker) = json.loads(done.stdout)
-    assert (threads, stores) == ("1", "{}") and worker != client
+    assert json.loads(done.stdout) == [["1", "{}", "stand-in"]]
 
 
 @pytest.mark.parametrize("kind", ["slurm", "kubernetes", "gateway"])
