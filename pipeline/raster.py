@@ -152,11 +152,25 @@ def _assemble(pieces, grid: GeoBox) -> Mosaic:
         for piece in group:
             _paste(piece, own, joined, cells)
         if cells.any():
-            new, inside = _warped(joined, cells, own.affine, "EPSG:4326", grid.affine, grid.shape)
+            new, inside = _warped(_lengthened(joined), cells, own.affine, "EPSG:4326", grid.affine, grid.shape)
             np.copyto(values, new, where=np.isnan(values) & inside)
             covered |= inside
     crs = tuple({id(p.dataset): pyproj.CRS.from_user_input(p.dataset.crs) for p in pieces}.values())
     return Mosaic(values, covered, grid, crs)
+
+
+def _lengthened(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Columns that end are continued by their last value for the two rows that a cubic asks for.
+
+    GDAL's cubic becomes bilinear where one of its 16 cells is missing. Where the width of the cells changes from one
+    parallel to the next, the rows of both lie on the target's: beyond the last one they have no weight, but must exist.
+    """
+    out = values
+    for _ in range(2):
+        above, below = np.roll(out, 1, axis=0), np.roll(out, -1, axis=0)
+        above[0], below[-1] = np.nan, np.nan
+        out = np.where(np.isnan(out), np.where(np.isnan(above), below, above), out)
+    return out
 
 
 def _groups(pieces, grid: GeoBox) -> list[list[_Piece]]:
