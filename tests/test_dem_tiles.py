@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from pipeline.archive import Granule
 from pipeline.cli import main
 from pipeline.dem import read_dem
 from pipeline.dem_source import DemRevisions, DemSource
@@ -17,6 +18,8 @@ from pipeline.geoid import undulation
 from pipeline.storage import open_store
 
 from .dem_replica import LAYOUT, TileServer, centres, make_bucket, serve, write_tile
+from .stac_replica import Replica, item_of
+from .stac_replica import serve as serve_api
 
 EXACT = 2e-3  # m: heights are float32, and GDAL places cells to 1e-4 of one
 STEP = 1 / 120  # degrees between the rows of the replica's tiles
@@ -349,22 +352,49 @@ def axes(values, t):
 # the command
 
 
-def test_a_plan_and_a_pair_take_tiles(tiny_scene, tmp_path, capsys):
-    pattern = make_bucket(tmp_path / "dem", {"S28_E022": (-28, 22)}, lambda lat, lon: 1180.0 + 0.0 * lat * lon, 1200)
-    words = tiny_scene.run(tmp_path / "out", *tiny_scene.settings())
-    words[words.index("--dem") + 1] = pattern
-    words[0] = "plan"
-    assert main([*words, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["jobs"]
-    assert [row["action"] for row in rows] == ["make", "make"]
-    words[words.index("--dem") + 1] = pattern.replace("COG_10", "COG_99")
-    assert main(words) == 2
-    assert "S28_E022 must be there" in capsys.readouterr().err
-    words = tiny_scene.pair(tmp_path / "pair.zarr")
-    words[words.index("--dem") + 1] = pattern
-    assert main(words) == 0
-    attributes = json.loads((tmp_path / "pair.zarr" / "zarr.json").read_text())["attributes"]
-    assert attributes["dem"] == "Copernicus_DSM_COG_10_{lat}_00_{lon}_00_DEM.tif (ellipsoid)"
+def test_a_plan_asks_for_tiles_and_says_what_is_missing(tmp_path, capsys):
+    flat = make_bucket(tmp_path / "dem", {"S28_E022": (-28, 22)}, lambda lat, lon: 1180.0 + 0.0 * lat * lon)
+    features = [mine("inland", 22.5, -27.5), mine("nowhere", 23.5, -27.5)]
+    (tmp_path / "mines.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    granules = [item_of(granule(k)) for k in range(4)]
+    with serve_api(Replica(granules)) as api:
+        words = [
+            "plan",
+            "--archive",
+            api.archive,
+            "--mine",
+            str(tmp_path / "mines.geojson"),
+            "--years",
+            "2021",
+            "--json",
+        ]
+        words += ["--out", str(tmp_path / "out"), "--dem"]
+        assert main([*words, flat]) == 1
+        rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)["jobs"]}
+        assert rows["inland-t036-2021"]["action"] == "make"
+        assert rows["nowhere"]["action"] == "leave" and "S28_E023 must be there" in rows["nowhere"]["why"]
+        with serve(tmp_path / "dem") as tiles:
+            tiles.faults.append(["S28_00_E022", 403, 9])
+            assert main([*words, tiles.pattern]) == 1
+        rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)["jobs"]}
+        assert "access is refused" in rows["inland"]["why"] and "S28_E023" in rows["nowhere"]["why"]
+        assert main([*words, "s3://dem/{lat}.tif"]) == 2
+        assert "must have {lat} and {lon}" in capsys.readouterr().err
+
+
+def mine(name, west, south):
+    ring = [[west, south], [west + 0.02, south], [west + 0.02, south + 0.02], [west, south + 0.02], [west, south]]
+    facts = {"id": name, "name": name, "country": "ZAF", "commodity": "iron ore"}
+    return {"type": "Feature", "properties": facts, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+
+def granule(k):
+    day = str(np.datetime64("2021-03-04") + 12 * k)
+    name = (
+        f"S1A_IW_SLC__1SDV_{day.replace('-', '')}T164325_{day.replace('-', '')}T164352_036850_04561A_{0xA000 + k:04X}"
+    )
+    square = ((22.0, -28.0), (24.0, -28.0), (24.0, -27.0), (22.0, -27.0))
+    return Granule(np.datetime64(f"{day}T16:43:25", "ns"), name, 36, "", f"r{k}", square, orbit_pass="descending")
 
 
 @pytest.mark.parametrize(
