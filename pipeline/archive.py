@@ -189,10 +189,9 @@ def file_revision(url: str | os.PathLike, storage_options: dict | None = None) -
         The file can't be read.
     """
     location = open_store(url, **(storage_options or {}))
-    size = location.size()
     if location.is_local:
-        return _checksum(location, size)
-    return _stated(location, size)
+        return _checksum(location, location.size())
+    return _stated(location)
 
 
 def _entries(location: Location, folder: str = "", depth: int = 3) -> Iterable[str]:
@@ -213,13 +212,11 @@ def _state(place: Location) -> str:
     if place.is_local:
         stat = os.stat(place.path)
         return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
-    return _stated(place, place.size())
+    return _stated(place)
 
 
-def _stated(place: Location, size: int) -> str:
-    facts = place.fs.info(place.path)
-    stated = next((facts[name] for name in ("ETag", "etag", "LastModified", "mtime") if facts.get(name)), "")
-    return f"{size} {stated}".strip()
+def _stated(place: Location) -> str:
+    return "{} {}".format(*place.state()).strip()
 
 
 def _facts(place: Location) -> dict:

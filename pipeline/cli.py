@@ -256,13 +256,19 @@ def _add_coherence(commands) -> None:
 
 def _add_dem(p, required: bool = True) -> None:
     p.add_argument(
-        "--dem", required=required, action="append", help="GeoTIFF of heights, path or URL; again for more tiles"
+        "--dem",
+        required=required,
+        action="append",
+        metavar="SOURCE",
+        help="heights: glo30 or glo90 (Copernicus' public tiles), a path or URL of a GeoTIFF, or a pattern of tiles "
+        "with {lat} and {lon} for N50 and E006; again for more, the first that has a height counts",
     )
     p.add_argument(
         "--dem-datum",
         choices=("egm2008", "egm96", "ellipsoid"),
         help="what its heights count from (default: what the file says, else egm2008)",
     )
+    p.add_argument("--geoid", help="grid of undulations in m, GeoTIFF or GTX (default: the built-in EGM96)")
 
 
 def _numbers(text: str, counts: tuple[int, ...], what: str) -> tuple[float, ...]:
@@ -323,7 +329,7 @@ def _run_request(arguments, **more):
     """What the words ask for, and the configuration where they say nothing."""
     from .commands.plan import read_config
     from .commands.run import RunRequest, parse_settings, parse_years
-    from .mine_year import DemSource
+    from .dem_source import DemSource
 
     config = read_config(arguments.config) if arguments.config else {}
     words = {**config, **{name: value for name, value in vars(arguments).items() if value not in (None, [])}}
@@ -334,7 +340,7 @@ def _run_request(arguments, **more):
     return RunRequest(
         archive=words["archive"],
         mine=words["mine"],
-        dem=DemSource(tuple(words["dem"]), words.get("dem_datum")),
+        dem=DemSource(tuple(words["dem"]), words.get("dem_datum"), words.get("geoid")),
         years=parse_years(str(words["years"])),
         out=words["out"],
         track=words.get("track"),
@@ -448,12 +454,12 @@ def _info(arguments) -> int:
 
 def _coherence(arguments) -> int:
     from .commands.coherence import PairRequest, coherence, parse_looks
-    from .mine_year import DemSource
+    from .dem_source import DemSource
 
     request = PairRequest(
         reference=arguments.reference,
         secondary=arguments.secondary,
-        dem=DemSource(tuple(arguments.dem), arguments.dem_datum),
+        dem=DemSource(tuple(arguments.dem), arguments.dem_datum, arguments.geoid),
         bbox=_numbers(arguments.bbox, (4,), "--bbox must be W,S,E,N in degrees"),
         looks=parse_looks(arguments.looks),
         spacing=arguments.spacing,

@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
 from .constants import WGS84_A
+from .dem_tiles import Tile, TileIndex, datum_of, epoch_of
 from .errors import BadInput, NoCoverage
 from .geoid import BUILT_IN, undulation
 from .raster import Mosaic, continuous, read_mosaic
@@ -50,6 +51,8 @@ class Dem:
         When the surface was measured, as its caller states it; ``""`` where unknown.
     void_share : float
         Share of the cells inside the bounds asked for that had no height, filled or not.
+    sea : tuple of Tile
+        Tiles that no store has: there the height above the geoid is 0.
     """
 
     height: NDArray[np.float32] = field(repr=False)
@@ -63,6 +66,7 @@ class Dem:
     geoid: str
     epoch: str
     void_share: float
+    sea: tuple[Tile, ...] = ()
 
     @property
     def latitude(self) -> NDArray[np.float64]:
@@ -93,7 +97,8 @@ def read_dem(
     Parameters
     ----------
     url : str, path or sequence of them
-        Local path or fsspec URL of a GeoTIFF (or anything else that GDAL reads), or several tiles.
+        Local path or fsspec URL of a GeoTIFF (or anything else that GDAL reads), or several; ``"glo30"``, ``"glo90"``
+        or a pattern with ``{lat}`` and ``{lon}`` for tiles of one degree, see `dem_tiles`.
     bounds : (west, south, east, north)
         Degrees; across the antimeridian either east < west or a longitude beyond 180. All of it must be covered.
     datum : str, optional
@@ -104,7 +109,7 @@ def read_dem(
         Path or URL of a grid of undulations (GeoTIFF, GTX) in place of the built-in EGM96, which also stands in for
         EGM2008.
     epoch : str
-        When the surface was measured; kept with the heights, not interpreted.
+        When the surface was measured; kept with the heights, not interpreted. Default: a preset's.
     storage_options : dict, optional
         For fsspec: credentials, endpoint.
 
@@ -115,16 +120,18 @@ def read_dem(
     Raises
     ------
     NoCoverage
-        The files don't cover the bounds, or hold nothing but void there; or the geoid doesn't.
+        The files don't cover the bounds, or hold nothing but void there; or the geoid doesn't; or no tile is there.
     BadInput
         Unknown datum, one that contradicts the file, bounds or margin out of range, not a raster, not in metres.
     Unavailable
         A URL can't be read.
     """
     urls = _check(url, datum, margin)
-    needed = continuous(bounds)
-    mosaic = read_mosaic(urls, needed, _degrees(margin, needed), storage_options)
-    urls = tuple(map(public_url, urls))  # fit for messages and for the product's metadata
+    needed, datum, epoch = continuous(bounds), datum_of(urls, datum), epoch or epoch_of(urls)
+    pad = margin_degrees(margin, needed)
+    found = TileIndex(storage_options).find(urls, needed, pad)
+    mosaic = read_mosaic(found.urls, needed, pad, storage_options, found.empty)
+    urls = tuple(map(public_url, found.urls))  # fit for messages and for the product's metadata
     datum = _datum(datum, mosaic, urls)
     inside = _inside(mosaic, needed, urls)
     void = np.isnan(mosaic.values)
@@ -148,6 +155,7 @@ def read_dem(
         geoid="",
         epoch=epoch,
         void_share=float(void[inside].mean()),
+        sea=found.sea,
     )
     if datum == "ellipsoid":
         return dem
@@ -167,7 +175,7 @@ def _check(url, datum, margin) -> tuple[str, ...]:
     return urls
 
 
-def _degrees(margin: float, bounds) -> tuple[float, float]:
+def margin_degrees(margin: float, bounds) -> tuple[float, float]:
     """A margin in m as (longitude, latitude) degrees, on the side nearer to the pole."""
     latitude = math.degrees(margin / WGS84_A) * 1.01  # a degree near the equator is 0.7 % shorter than on the sphere
     cos_lat = math.cos(math.radians(min(max(abs(bounds[1]), abs(bounds[3])) + latitude, 89.9)))

@@ -21,6 +21,10 @@ class Unavailable(PitpulseError, OSError):
     """A URL that can't be read or written: absent, refused, unreachable."""
 
 
+class Absent(Unavailable, FileNotFoundError):
+    """A URL of which the store itself says that nothing is there: neither refused nor unreachable."""
+
+
 class NoCoverage(PitpulseError, LookupError):
     """Data that exist but don't cover what was asked: burst, DEM, orbit or dates."""
 

@@ -18,7 +18,7 @@ from .activity.ndai import annual_ndai, annual_ndai_debiased
 from .activity.stable_points import StablePoints, select_stable_points
 from .archive import Granule
 from .cube import cube_attributes, template
-from .dem import Dem, read_dem
+from .dem_source import DemSource, read_heights
 from .errors import BadProduct, NoCoverage
 from .fingerprint import Source, fingerprint
 from .grid import inside, utm_grid
@@ -29,30 +29,6 @@ from .sentinel1.safe import open_product
 from .settings import Settings
 from .stack import Acquisition, BurstReader, Frame, PairCoherence, coherence_stack, make_frame
 from .variables import reason_codes
-
-DEM_MARGIN = 3000.0  # m beyond the area: mountains lean by their height
-DEM_TURN = 0.3  # ... and of the area's size, because the radar's window is turned against the map
-
-
-@dataclass(frozen=True)
-class DemSource:
-    """Where heights come from: one or several URLs, and their vertical datum."""
-
-    urls: tuple[str, ...]
-    datum: str | None = None
-    geoid: str | None = None
-    epoch: str = ""
-    revision: str = ""  # of the files' contents
-
-    @property
-    def name(self) -> str:
-        """For metadata."""
-        return " ".join(url.rstrip("/").rsplit("/", 1)[-1] for url in self.urls) + f" ({self.datum or 'stated datum'})"
-
-    @property
-    def key(self) -> str:
-        """For fingerprints: the name and all that decides which heights come of it."""
-        return " | ".join((self.name, self.geoid or "", self.epoch, self.revision))
 
 
 @dataclass(frozen=True)
@@ -121,16 +97,6 @@ def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None
                 f"it is incomplete"
             )
     return Acquisition(products)
-
-
-def read_heights(dem: DemSource, bounds, storage_options=None) -> Dem:
-    """Heights that must cover ``bounds`` (W, S, E, N in degrees), and what there is of the ground around."""
-    west, south, east, north = bounds
-    size = max(north - south, (east - west) % 360.0) * 111_200.0
-    margin = DEM_MARGIN + DEM_TURN * size
-    return read_dem(
-        dem.urls, bounds, dem.datum, margin=margin, geoid=dem.geoid, epoch=dem.epoch, storage_options=storage_options
-    )
 
 
 def open_frame(mine: Mine, reference: Acquisition, dem: DemSource, settings: Settings, storage_options=None) -> Frame:

@@ -31,6 +31,7 @@ ALIGNED = 1e-3  # cells: tiles whose cells lie nearer than this to the grid's ar
 # Columns resampled at a time. GDAL maps a row by straight lines that may stray 1/8 cell, 2 m of height on a 30 degree
 # slope; the error falls with the square of the row's length: 0.03 cell measured with 900 columns, 4e-4 with 32.
 STRIP = 32
+REACH = 4  # cells that a cubic takes from around its target, and one or two to spare
 LOWEST, HIGHEST = -2000.0, 9000.0  # m: no land, and no geoid, lies beyond
 METRES = ("", "m", "metre", "metres", "meter", "meters")
 
@@ -71,7 +72,7 @@ class _Piece:
         return math.degrees(dx * metre / east), math.degrees(dy * metre / m)
 
 
-def read_mosaic(urls, bounds, pad=(0.0, 0.0), storage_options=None) -> Mosaic:
+def read_mosaic(urls, bounds, pad=(0.0, 0.0), storage_options=None, empty=()) -> Mosaic:
     """Read the part of one or several rasters inside ``bounds`` onto one lat/lon grid.
 
     The grid is that of the finest raster that reaches the bounds. Rasters whose cells coincide with it are copied bit
@@ -88,6 +89,8 @@ def read_mosaic(urls, bounds, pad=(0.0, 0.0), storage_options=None) -> Mosaic:
         Degrees on every side that are read if they exist.
     storage_options : dict, optional
         For fsspec: credentials, endpoint.
+    empty : sequence of (west, south, east, north)
+        Degrees, longitudes as in ``bounds``: where no raster has a cell in one of these, the value is 0.
 
     Returns
     -------
@@ -102,31 +105,95 @@ def read_mosaic(urls, bounds, pad=(0.0, 0.0), storage_options=None) -> Mosaic:
     NoCoverage
         No raster reaches the bounds.
     """
-    west, south, east, north = continuous(bounds)
-    padded = (west - pad[0], max(south - pad[1], -90.0), east + pad[0], min(north + pad[1], 90.0))
+    needed = continuous(bounds)
+    padded = widened(needed, pad)
     with ExitStack() as stack:
         # the user's environment must not change what a pixel-is-point tag means
         stack.enter_context(rasterio.Env(GTIFF_POINT_GEO_IGNORE=False))
         datasets = [stack.enter_context(open_raster(url, storage_options)) for url in urls]
         pieces = [piece for dataset in datasets for piece in _pieces(dataset, padded)]
-        if not any(_overlap(piece.bounds, (west, south, east, north)) for piece in pieces):
+        reached = [piece for piece in pieces if _overlap(piece.bounds, padded)]
+        if not any(_overlap(bounds, needed) for bounds in (*(piece.bounds for piece in reached), *empty)):
             names = ", ".join(map(public_url, urls))
             have = "; ".join(_show(bounds_of(dataset)) for dataset in datasets)
             raise NoCoverage(
-                f"{names} must cover {_show((west, south, east, north))}, instead it covers {have}; "
-                "name a raster, or the tiles, of that area"
+                f"{names} must cover {_show(needed)}, instead it covers {have}; name a raster, or the tiles, of that "
+                f"area"
             )
-        return _assemble(pieces, _grid(pieces, padded))
+        grid = _grid(reached or pieces, padded, empty)
+        mosaic = _assemble(pieces, grid)
+    for box in empty:
+        rows, cols = _cells(box, grid)
+        bare = ~mosaic.covered[rows, cols]
+        mosaic.values[rows, cols][bare], mosaic.covered[rows, cols] = 0.0, True
+    return mosaic
+
+
+def widened(bounds, pad) -> tuple[float, float, float, float]:
+    """Bounds with ``pad``, (longitude, latitude) degrees, on every side, no further than the poles."""
+    west, south, east, north = bounds
+    return west - pad[0], max(south - pad[1], -90.0), east + pad[0], min(north + pad[1], 90.0)
 
 
 def _assemble(pieces, grid: GeoBox) -> Mosaic:
-    """All pieces on the grid, the first valid value in their order winning."""
+    """All pieces on the grid, the first valid value in their order winning.
+
+    Tiles of one other grid are put together on that, and resampled as one: no seam is the end of a cubic.
+    """
     values = np.full(grid.shape, np.nan, np.float32)
     covered = np.zeros(grid.shape, bool)
-    for piece in pieces:
-        _paste(piece, grid, values, covered)
+    for group in _groups(pieces, grid):
+        if not group[0].direct or _offset(group[0], grid) is not None:
+            for piece in group:
+                _paste(piece, grid, values, covered)
+            continue
+        own = _around_grid(group[0], grid)
+        joined, cells = np.full(own.shape, np.nan, np.float32), np.zeros(own.shape, bool)
+        for piece in group:
+            _paste(piece, own, joined, cells)
+        if cells.any():
+            new, inside = _warped(_lengthened(joined), cells, own.affine, "EPSG:4326", grid.affine, grid.shape)
+            np.copyto(values, new, where=np.isnan(values) & inside)
+            covered |= inside
     crs = tuple({id(p.dataset): pyproj.CRS.from_user_input(p.dataset.crs) for p in pieces}.values())
     return Mosaic(values, covered, grid, crs)
+
+
+def _lengthened(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Columns that end are continued by their last value for the two rows that a cubic asks for.
+
+    GDAL's cubic becomes bilinear where one of its 16 cells is missing. Where the width of the cells changes from one
+    parallel to the next, the rows of both lie on the target's: beyond the last one they have no weight, but must exist.
+    """
+    out = values
+    for _ in range(2):
+        above, below = np.roll(out, 1, axis=0), np.roll(out, -1, axis=0)
+        above[0], below[-1] = np.nan, np.nan
+        out = np.where(np.isnan(out), np.where(np.isnan(above), below, above), out)
+    return out
+
+
+def _groups(pieces, grid: GeoBox) -> list[list[_Piece]]:
+    """Neighbours in the order of the pieces whose cells lie on one grid, other than the target's."""
+    groups: list[list[_Piece]] = []
+    for piece in pieces:
+        first = groups[-1][0] if groups else None
+        joins = first and first.direct and piece.direct and _offset(first, grid) is None
+        if joins and _offset(piece, _around_grid(first, grid)) is not None:
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+    return groups
+
+
+def _around_grid(piece: _Piece, grid: GeoBox) -> GeoBox:
+    """The cells on a piece's own grid, far beyond itself, that a cubic resampling onto ``grid`` reaches."""
+    (west, south, east, north), (dx, dy) = grid.boundingbox.bbox, piece.step
+    x0, y0 = piece.bounds[0], piece.bounds[3]
+    first, last = math.floor((west - x0) / dx) - REACH, math.ceil((east - x0) / dx) + REACH
+    top, bottom = math.floor((y0 - north) / dy) - REACH, math.ceil((y0 - south) / dy) + REACH
+    affine = Affine(dx, 0.0, x0 + first * dx, 0.0, -dy, y0 - top * dy)
+    return GeoBox((bottom - top, last - first), affine, "EPSG:4326")
 
 
 def continuous(bounds) -> tuple[float, float, float, float]:
@@ -154,13 +221,12 @@ def continuous(bounds) -> tuple[float, float, float, float]:
 def open_raster(url: str, storage_options=None) -> rasterio.DatasetReader:
     """An open raster of a local path or any fsspec URL, read by byte ranges; errors as in `read_mosaic`."""
     location = open_store(url, **(storage_options or {}))
-    if not location.exists():
-        raise Unavailable(f"can't read {location.url}: nothing is there; check the spelling of the URL")
+    size = location.size()
 
     def opener(path, mode="rb", **_):
         if path != location.path:  # GDAL looks for files beside it
             raise FileNotFoundError(path)
-        return location.open()
+        return location.open(size=size)
 
     try:
         if location.is_local:  # GDAL's own: side files, .hgt by name
@@ -211,23 +277,24 @@ def _overlap(a, b) -> bool:
 
 
 def _pieces(dataset, window):
-    """The raster at each turn of longitude at which it reaches the window: two for a world grid at the antimeridian."""
+    """The raster at each turn of longitude at which it, or a cubic beside it, reaches the window: two for a world grid
+    at the antimeridian."""
     west, south, east, north = bounds_of(dataset)
     direct = _direct(dataset)
     for turn in (0.0, 360.0, -360.0):
-        shifted = (west + turn, south, east + turn, north)
-        if _overlap(shifted, window):
-            yield _Piece(dataset, turn, shifted, direct)
+        piece = _Piece(dataset, turn, (west + turn, south, east + turn, north), direct)
+        dx, dy = piece.step
+        if _overlap(piece.bounds, widened(window, (REACH * dx, REACH * dy))):
+            yield piece
 
 
-def _grid(pieces, window) -> GeoBox:
-    """Whole cells of the finest piece that enclose the window, as far as any piece reaches."""
+def _grid(pieces, window, empty=()) -> GeoBox:
+    """Whole cells of the finest piece that enclose the window, as far as any piece or empty box reaches."""
     finest = min(pieces, key=lambda p: (p.step[0] * p.step[1], not p.direct))
     dx, dy = finest.step
-    west = max(window[0], min(p.bounds[0] for p in pieces))
-    south = max(window[1], min(p.bounds[1] for p in pieces))
-    east = min(window[2], max(p.bounds[2] for p in pieces))
-    north = min(window[3], max(p.bounds[3] for p in pieces))
+    boxes = [*(p.bounds for p in pieces), *empty]
+    west, south = max(window[0], min(b[0] for b in boxes)), max(window[1], min(b[1] for b in boxes))
+    east, north = min(window[2], max(b[2] for b in boxes)), min(window[3], max(b[3] for b in boxes))
     x0, y0 = (finest.bounds[0], finest.bounds[3]) if finest.direct else (west, north)
     eps = ALIGNED
     first, last = math.floor((west - x0) / dx + eps), math.ceil((east - x0) / dx - eps)
@@ -305,13 +372,22 @@ def _resampled(piece: _Piece, t: Affine, rows: slice, cols: slice) -> tuple[NDAr
         return out, inside
     values, s = _read(dataset, window), dataset.transform
     corner = (s.a * window.col_off + s.b * window.row_off + s.c, s.d * window.col_off + s.e * window.row_off + s.f)
-    where = {"src_transform": Affine(s.a, s.b, corner[0], s.d, s.e, corner[1]), "src_crs": _horizontal(dataset)}
+    source = Affine(s.a, s.b, corner[0], s.d, s.e, corner[1])
+    target = Affine(t.a, 0.0, west, 0.0, t.e, north)
+    return _warped(values, np.ones(values.shape, bool), source, _horizontal(dataset), target, (height, width))
+
+
+def _warped(values, covered, source: Affine, crs: str, target: Affine, shape):
+    """Values resampled onto a lat/lon grid, cubic, and where they have cells at all, (y, x) each."""
+    height, width = shape
+    out, inside = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+    where = {"src_transform": source, "src_crs": crs, "dst_crs": "EPSG:4326"}
     for start in range(0, width, STRIP):
         stop = min(start + STRIP, width)
         part, cells = np.full((height, stop - start), np.nan, np.float32), np.zeros((height, stop - start), np.uint8)
-        where |= {"dst_transform": Affine(t.a, 0.0, west + start * t.a, 0.0, t.e, north), "dst_crs": "EPSG:4326"}
+        where["dst_transform"] = target * Affine.translation(start, 0)
         reproject(values, part, src_nodata=np.nan, dst_nodata=np.nan, resampling=Resampling.cubic, **where)
-        reproject(np.ones(values.shape, np.uint8), cells, resampling=Resampling.nearest, **where)
+        reproject(covered.astype(np.uint8), cells, resampling=Resampling.nearest, **where)
         out[:, start:stop], inside[:, start:stop] = part, cells != 0
     return out, inside
 
@@ -322,8 +398,9 @@ def _around(dataset, box) -> Window | None:
     corners = [(x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
     cols = [inverse.a * x + inverse.b * y + inverse.c for x, y in corners]
     rows = [inverse.d * x + inverse.e * y + inverse.f for x, y in corners]
-    col, row = max(math.floor(min(cols)) - 4, 0), max(math.floor(min(rows)) - 4, 0)
-    stop_col, stop_row = min(math.ceil(max(cols)) + 4, dataset.width), min(math.ceil(max(rows)) + 4, dataset.height)
+    col, row = max(math.floor(min(cols)) - REACH, 0), max(math.floor(min(rows)) - REACH, 0)
+    stop_col = min(math.ceil(max(cols)) + REACH, dataset.width)
+    stop_row = min(math.ceil(max(rows)) + REACH, dataset.height)
     if stop_col <= col or stop_row <= row:
         return None
     return Window(col, row, stop_col - col, stop_row - row)

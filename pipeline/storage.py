@@ -18,12 +18,12 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from .errors import BadInput, Unavailable
+from .errors import Absent, BadInput, Unavailable
 from .stores import store_options
 
 if TYPE_CHECKING:
@@ -86,7 +86,13 @@ class Location:
     def exists(self, path: str = "") -> bool:
         """True where there is a file or a folder."""
         with self._mapped(path, "read"):
-            return bool(self.fs.exists(self._full(path)))
+            if not _plain_web(self.fs, self._full(path)):
+                return bool(self.fs.exists(self._full(path)))
+        try:  # fsspec takes a refusal and a broken server for a file that isn't there
+            self.size(path)
+        except Absent:
+            return False
+        return True
 
     def is_folder(self, path: str = "") -> bool:
         """True where ``path`` is a folder (in an object store: a prefix that has objects)."""
@@ -95,9 +101,26 @@ class Location:
 
     def size(self, path: str = "") -> int:
         """Size of a file, bytes."""
+        return self.state(path)[0]
+
+    def state(self, path: str = "") -> tuple[int, str]:
+        """Size of a file, bytes, and what its store states of this version of it: etag or time; ``""`` for nothing.
+
+        Raises
+        ------
+        Absent
+            The store says that there is no such file.
+        Unavailable
+            It is refused, or there is no answer: whether there is such a file isn't known.
+        """
         with self._mapped(path, "read"):
             self.traffic.add(1, 0)
-            return int(self.fs.info(self._full(path))["size"])
+            if _plain_web(self.fs, self._full(path)):
+                bucket, key = self._object(path)
+                return bucket.head(key)
+            facts = self.fs.info(self._full(path))
+        names = ("ETag", "etag", "LastModified", "mtime")
+        return int(facts["size"]), str(next((facts[name] for name in names if facts.get(name)), ""))
 
     def list(self, path: str = "") -> list[str]:
         """Names (not paths) in a folder, sorted."""
@@ -149,9 +172,9 @@ class Location:
         origins = [a for a, _ in merged] + [0]
         return [views[k][a - origins[k] : b - origins[k]] for k, a, b in zip(place, starts, stops, strict=True)]
 
-    def open(self, path: str = "", block: int = BLOCK) -> RangeFile:
-        """A read-only seekable file whose every fetch is counted."""
-        return RangeFile(partial(self.ranges, path), self.size(path), block)
+    def open(self, path: str = "", block: int = BLOCK, size: int | None = None) -> RangeFile:
+        """A read-only seekable file whose every fetch is counted; its size is asked for unless it is known."""
+        return RangeFile(partial(self.ranges, path), self.size(path) if size is None else size, block)
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file in one step: a reader sees the old content or the new, never a part."""
@@ -183,16 +206,22 @@ class Location:
         return True
 
     def _object(self, path: str) -> tuple[Bucket | None, str]:
-        """The bucket and the key of a path in S3; no bucket elsewhere."""
-        if not _speaks_s3(self.fs):
+        """The bucket and the key of a path in S3, or the server and the path on it; no bucket elsewhere."""
+        full = self._full(path)
+        web = _plain_web(self.fs, full)
+        if not (web or _speaks_s3(self.fs)):
             return None, ""
-        name, _, key = self._full(path).strip("/").partition("/")
+        if web:
+            parts = urlsplit(full)
+            name, key = f"{parts.scheme}://{parts.netloc}", unquote(parts.path).strip("/")
+        else:
+            name, _, key = full.strip("/").partition("/")
         known = self.fs.__dict__.setdefault("_pitpulse_buckets", {})  # lives as long as the file system does
         with _CONNECTING:  # two threads that connect at once leave one's connection open
             if name not in known:
-                from .object_store import Bucket  # a tenth of a second that folders don't need
+                from .object_store import Bucket, WebServer  # a tenth of a second that folders don't need
 
-                known[name] = Bucket(self.fs, name)
+                known[name] = WebServer(name) if web else Bucket(self.fs, name)
         return known[name], key
 
     def _full(self, path: str) -> str:
@@ -245,7 +274,7 @@ class Location:
         except Unavailable:
             raise
         except FileNotFoundError as error:
-            raise Unavailable(f"can't {verb} {url}: nothing is there; check the spelling of the URL") from error
+            raise Absent(f"can't {verb} {url}: nothing is there; check the spelling of the URL") from error
         except PermissionError as error:
             hint = "its permissions" if self.is_local else "the credentials in the environment"
             raise Unavailable(f"can't {verb} {url}: access is refused; check {hint}") from error
@@ -434,6 +463,14 @@ def _protocols(fs) -> set[str]:
 
 def _speaks_s3(fs) -> bool:
     return bool(_protocols(fs) & {"s3", "s3a"})
+
+
+def _plain_web(fs, full: str) -> bool:
+    """True for a path on a web server that takes neither a query nor headers or credentials of the user's."""
+    if not _protocols(fs) & {"http", "https"}:
+        return False
+    parts = urlsplit(full)
+    return not (parts.query or "@" in parts.netloc or fs.storage_options)
 
 
 def _store_errors(fs) -> tuple[type[Exception], ...]:

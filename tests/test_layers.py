@@ -15,6 +15,7 @@ READERS = (
     "raster",
     "geoid",
     "dem",
+    "dem_tiles",
     "zarr_store",
     "cube",
     "inventory",
@@ -25,7 +26,7 @@ READERS = (
 )
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values
 FLOW = (
-    "archive", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
+    "archive", "dem_source", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
     "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks",
 )  # fmt: skip
 RUNNER = ("run", "clusters")

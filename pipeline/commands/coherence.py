@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 
 from ..cube import map_dataset, write_map
+from ..dem_source import DemSource, read_heights
 from ..errors import BadInput, NoCoverage, Unavailable
 from ..grid import utm_grid
-from ..mine_year import DemSource, open_acquisition, read_heights
+from ..mine_year import open_acquisition
 from ..settings import Settings
 from ..stack import BurstReader, Coregistered, Frame, baseline, coregister, make_frame, map_coherence, resampler
 from ..storage import open_store

@@ -92,7 +92,7 @@ def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: 
     An earlier demo at ``out`` is removed first, so that what is compared was made now.
     """
     from ..clusters import read_cluster
-    from ..mine_year import DemSource
+    from ..dem_source import DemSource
     from .pictures import PicturesRequest, draw
     from .run import RunRequest, execute, summary
 

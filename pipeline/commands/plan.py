@@ -19,7 +19,7 @@ from ..storage import open_store
 from .publisher import CatalogPublisher, listed_attributes
 from .run import RunRequest, make_plan, never_gave
 
-TEXTS = ("archive", "mine", "sites", "dem_datum", "years", "out", "polarization", "scheduler")
+TEXTS = ("archive", "mine", "sites", "dem_datum", "geoid", "years", "out", "polarization", "scheduler")
 CONFIGURED = (*TEXTS, "only", "dem", "track", "cluster", "workers")
 
 # A mine-year of 31 dates over 10 x 10 km took 3.13 M samples a date and 16.3 CPU s on two cores (bench/mine_year.py).

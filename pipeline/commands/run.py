@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from shapely.geometry import shape
 
-from ..archive import Coverage, Granule, Listed, file_revision, is_api, list_archive, passes
+from ..archive import Coverage, Granule, Listed, is_api, list_archive, passes
 from ..assess import Assessment
 from ..claims import RunClaims
 from ..clusters import ClusterSettings, open_client
+from ..dem_source import DemRevisions, DemSource
 from ..errors import BadInput, NoCoverage, PitpulseError
-from ..mine_year import DemSource, Job
+from ..mine_year import Job
 from ..mines import read_mines, read_sites
 from ..model import Mine
 from ..pairs import dates_of, find_pairs
@@ -35,6 +37,7 @@ from ..tracks import choose_track
 from .publisher import CatalogPublisher, complete_catalog
 
 GOOD = ("done", "skipped")
+DEMS_ASKED = 8  # mines whose elevation model is asked for at a time
 LEASED = "another run works on this mine; what it publishes is what this one would have"
 
 
@@ -196,8 +199,7 @@ def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
         seen = {mine.id: coverage.over(shape(mine.geometry).bounds) for mine in mines}
     for name, why in listed.dropped:
         progress(f"{name}: left out: {why}")
-    dem = replace(request.dem, revision=" ".join(file_revision(url) for url in request.dem.urls))
-    jobs, outcomes = _plan_all(replace(request, dem=dem), mines, seen, len(listed.granules))
+    jobs, outcomes = _plan_all(request, mines, seen, len(listed.granules))
     outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in (*refused, *listed.broken)]
     tracks = {m.id: pick_track(request, m, seen[m.id])[1] for m in mines if seen[m.id]}
     return Plan(tuple(mines), tuple(jobs), tuple(outcomes), listed, tracks)
@@ -297,6 +299,7 @@ def _plan_all(
 ) -> tuple[list[Job], list[Outcome]]:
     """Jobs of all mines, and an outcome for each mine that none can be planned for; a mine alone is refused aloud."""
     jobs, outcomes = [], []
+    dems = _dems(request.dem, [mine for mine in mines if seen[mine.id]])
     for mine in mines:
         try:
             if not seen[mine.id]:
@@ -304,12 +307,20 @@ def _plan_all(
                     f"{public_url(request.archive)}: none of {products} products sees the mine {mine.id}; "
                     f"expected products over {', '.join(f'{v:.3f}' for v in shape(mine.geometry).bounds)} (W, S, E, N)"
                 )
-            jobs += plan_jobs(request, mine, seen[mine.id])
+            jobs += plan_jobs(replace(request, dem=dems[mine.id]()), mine, seen[mine.id])
         except PitpulseError as error:
             if len(mines) == 1:
                 raise
             outcomes.append(Outcome(mine.id, mine.id, 0, "invalid", str(error)))
     return jobs, outcomes
+
+
+def _dems(dem: DemSource, mines: Sequence[Mine]) -> dict[str, Callable[[], DemSource]]:
+    """By mine, what gives its elevation model with the state it is in, or raises what the store says."""
+    revisions = DemRevisions(dem)
+    with ThreadPoolExecutor(DEMS_ASKED) as pool:
+        asked = {mine.id: pool.submit(revisions.over, shape(mine.geometry).bounds) for mine in mines}
+    return {name: future.result for name, future in asked.items()}
 
 
 def _announcement(mines: Sequence[Mine], jobs: Sequence[Job], published: int, dates: int) -> str:
