@@ -108,7 +108,7 @@ def image_environment() -> dict[str, str]:
 
 @cache
 def crd_schema(kind: str) -> dict:
-    """Schema of one of Dask's kinds from the operator's own chart, made strict: a field that it doesn't know is wrong."""
+    """Schema of one of Dask's kinds from the operator's own chart, made strict: unknown fields are wrong."""
     place = Path(find_spec("dask_kubernetes").origin).parent / "operator/deployment/helm/dask-kubernetes-operator/crds"
     document = yaml.load((place / f"{kind.lower()}.yaml").read_text(), Loader=yaml.CSafeLoader)
     (version,) = [v for v in document["spec"]["versions"] if v["served"]]
