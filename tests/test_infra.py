@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import dask.config
@@ -28,8 +29,6 @@ import numpy as np
 import pytest
 import yaml
 from distributed import Client
-from distributed.cli.dask_scheduler import main as dask_scheduler
-from distributed.cli.dask_worker import main as dask_worker
 from distributed.security import Security
 
 from pipeline.cli import _parser, _run_request
@@ -63,8 +62,13 @@ def accepted(words):
     if words[0] == "pitpulse":
         return _parser().parse_args(words[1:])
     assert words[0] == "dask", words
-    command = {"scheduler": dask_scheduler, "worker": dask_worker}[words[1]]
-    return command.make_context(words[1], list(words[2:]))
+    return subcommand(words[1]).load().make_context(words[1], list(words[2:]))
+
+
+def subcommand(name: str):
+    """The entry point behind `dask NAME`."""
+    (found,) = entry_points(group="dask_cli", name=name)
+    return found
 
 
 # The image
@@ -406,9 +410,9 @@ def test_settings_of_jobqueue_make_a_worker_that_dask_accepts():
     assert settings["jobqueue"]["slurm"].keys() <= known.keys()  # a setting that it doesn't know would go unnoticed
     with dask.config.set(dask.config.merge(dask.config.config, settings)):
         script = SLURMJob(scheduler="tls://127.0.0.1:9", name="w").job_script()
-    (line,) = [line for line in script.splitlines() if "distributed.cli.dask_worker" in line]
+    (line,) = [line for line in script.splitlines() if subcommand("worker").module in line]
     words = shlex.split(line)
-    params = dask_worker.make_context("worker", words[words.index("distributed.cli.dask_worker") + 1 :]).params
+    params = accepted(["dask", "worker", *words[words.index(subcommand("worker").module) + 1 :]]).params
     assert params["nthreads"] == 1 and params["nanny"] and "#SBATCH --cpus-per-task=4" in script
 
 
@@ -440,7 +444,7 @@ def test_terraform_is_valid(tmp_path):
     places += [
         Path(os.environ[n]) for n in ("TF_PLUGIN_CACHE_DIR", "PITPULSE_TEST_TERRAFORM_PLUGINS") if n in os.environ
     ]
-    have = [place for place in places if (place / "registry.terraform.io" / "hashicorp" / "aws").is_dir()]
+    have = [place for place in places if list(place.glob("*/hashicorp/aws"))]
     if not have:
         pytest.skip("terraform was found, its AWS provider was not: resources are not validated")
     folder = shutil.copytree(INFRA / "terraform", tmp_path / "terraform")
@@ -548,12 +552,11 @@ def stranger() -> dict:
 def running(words, variables, tmp):
     """A process with the image's environment, its /tmp in a folder of the test's; ended at the end."""
     settings = {name: value.replace("/tmp", str(tmp)) for name, value in image_environment().items()}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    settings |= {**variables, "PATH": path, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp)}
+    settings |= {**variables, "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp)}
+    # `dask` itself would first import every package that adds a command to it, such as dask-kubernetes
+    program = [sys.executable, "-m", subcommand(words[1]).module, *words[2:]]
     with open(Path(tmp) / f"{words[1]}.log", "wb") as log:
-        process = subprocess.Popen(
-            [tool(words[0]), *words[1:]], env=settings, cwd=tmp, stdout=log, stderr=log, **stranger()
-        )
+        process = subprocess.Popen(program, env=settings, cwd=tmp, stdout=log, stderr=log, **stranger())
     try:
         yield process
     finally:
