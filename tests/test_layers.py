@@ -26,7 +26,7 @@ READERS = (
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values
 FLOW = (
     "archive", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
-    "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks",
+    "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks", "orbits",
 )  # fmt: skip
 RUNNER = ("run",)
 COMMANDS = ("commands.", "cli", "progress")
