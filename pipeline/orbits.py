@@ -199,7 +199,9 @@ def distance_in_overlap(first: Orbit, second: Orbit) -> float:
     if begin > end:
         return float("nan")
     instants = begin + ((end - begin).astype(np.int64) * np.arange(7) // 6).astype("timedelta64[ns]")
-    positions = [interpolate(orbit, orbit.seconds(instants))[0] for orbit in (first, second)]
+    # an end in float seconds may lie a hair outside
+    inside = [np.clip(orbit.seconds(instants), *orbit.time[[0, -1]]) for orbit in (first, second)]
+    positions = [interpolate(orbit, seconds)[0] for orbit, seconds in zip((first, second), inside, strict=True)]
     return float(np.linalg.norm(positions[0] - positions[1], axis=1).max())
 
 

@@ -9,16 +9,14 @@ import fsspec
 import numpy as np
 import pytest
 
-from pipeline.archive import Granule, list_granules, start_of, stop_of
+from pipeline.archive import Granule, list_granules, start_of
 from pipeline.cli import main
 from pipeline.cube import open_cube
 from pipeline.errors import BadProduct, NoCoverage, Unavailable
-from pipeline.fingerprint import Source
 from pipeline.insar.orbit import interpolate
 from pipeline.insar.range_doppler import locate, radar_coordinates
 from pipeline.mine_year import open_date
-from pipeline.orbits import RunOrbits, count_kinds, distance_in_overlap, open_orbits, sensing_orbit
-from pipeline.sentinel1 import orbit_archive
+from pipeline.orbits import Refusal, RunOrbits, count_kinds, distance_in_overlap, open_orbits, sensing_orbit
 from pipeline.sentinel1.orbit_archive import list_orbits
 from pipeline.sentinel1.orbit_files import parse_orbit_file
 from pipeline.sentinel1.orbit_http import HttpIndex
@@ -154,10 +152,10 @@ def test_what_is_transient_is_asked_again_and_what_lasts_is_named(tmp_path):
         server.faults[f"/{PRECISE}"] = [403]
         with pytest.raises(Unavailable, match=r"can't read http://127.*EOF: status 403"):
             index.read_bytes(PRECISE)
-        with pytest.raises(Unavailable, match="can't list http://127.*: status 404"):
+        with pytest.raises(Unavailable, match=r"can't list http://127.*: status 404"):
             list_orbits(f"{server.url}nowhere/")
     gone = HttpIndex(server.url.replace("//", "//user:secret@"), backoff=0.0)
-    with pytest.raises(Unavailable, match="can't list http://127.*ConnectionError; check the URL") as error:
+    with pytest.raises(Unavailable, match=r"can't list http://127.*ConnectionError; check the URL") as error:
         gone.list()
     assert "secret" not in str(error.value)
     with pytest.raises(Unavailable, match="nothing is there"):
@@ -167,12 +165,11 @@ def test_what_is_transient_is_asked_again_and_what_lasts_is_named(tmp_path):
         list_orbits(tmp_path / "empty")
 
 
-def test_a_file_is_bounded_packed_or_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(orbit_archive, "MAX_FILE", 1_000)
+def test_a_file_is_bounded_packed_or_not(tmp_path):
     put(tmp_path, PRECISE, b"x" * 1_001)
     with zipfile.ZipFile(tmp_path / f"{RESTITUTED}.zip", "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr(RESTITUTED, b"x" * 1_000_000)
-    orbits = list_orbits(tmp_path)
+        file.writestr(RESTITUTED, b"x" * 500_000)
+    orbits = dataclasses.replace(list_orbits(tmp_path), limit=1_000)
     for name in (PRECISE, RESTITUTED):
         with pytest.raises(BadProduct, match="at most 1000 bytes, found more; refused"):
             orbits.read(name)
@@ -198,7 +195,7 @@ def test_the_window_is_the_whole_file_there(shared_data):
 
 def test_a_day_is_read_in_milliseconds():
     """4.2 MB with 9,361 vectors: measured 6 ms; 50 are allowed (of processor time: others may use the machine)."""
-    data = eof(FLIGHTS[0], 46_800.0, 46_800.0).replace(b"</UTC>", b"</UTC>" + b" " * 110)
+    data = eof(FLIGHTS[0], 46_800.0, 46_800.0).replace(b"</UTC>", b"</UTC>" + b" " * 130)
     assert data.count(b"<OSV>") >= 9_360 and 4.0e6 < len(data) < 4.6e6
     began = time.process_time()
     for _ in range(3):
@@ -271,9 +268,7 @@ def test_two_real_files_joined_by_the_way_of_a_run(shared_data):
     one = granule("20230823T154855", "20230823T154922")
     (whole,) = orbits.read(orbits.assign([one])).values()
     assert len(whole.orbits) == 1 and "V20230823T141024" in whole.orbits[0]
-    del orbits.archive.paths[whole.orbits[0]]
-    assert len(orbits.refused) == 0
-    orbits.refused[whole.orbits[0]] = None
+    orbits.refused[whole.orbits[0]] = Refusal("for the test")
     (joined,) = orbits.read(orbits.assign([one])).values()
     assert [name[42:57] for name in joined.orbits] == ["20230823T123139", "20230823T154908"]
     at = instant("2023-08-23T15:48:40") + np.arange(60).astype("timedelta64[s]")
@@ -298,7 +293,7 @@ def test_files_that_disagree_are_not_joined(tmp_path, radial, good):
         assert found.orbits == tuple(names) and not told
         x = found.orbit.seconds(flown.epoch)
         distance = np.linalg.norm(interpolate(found.orbit, x)[0] - flown.trajectory.state(0.0)[0])
-        assert distance < 0.11  # m
+        assert distance < 0.12  # m: across the step interpolation overshoots by an eighth
     else:
         assert found.orbits == () and found.orbit is None
         assert "agree to 0.2 m where they overlap, found 0.300 m" in told[0] and found.name in told[0]

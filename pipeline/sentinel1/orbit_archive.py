@@ -54,12 +54,16 @@ class Store(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OrbitArchive:
-    """The orbit files of a place, and which of them suit an acquisition. ``paths``: place by the file's name."""
+    """The orbit files of a place, and which of them suit an acquisition.
+
+    ``paths``: place by the file's name. ``limit``: bytes that a file may have, packed and unpacked.
+    """
 
     store: Store = field(repr=False)
     url: str
     paths: dict[str, str] = field(repr=False)
     _tables: dict[tuple[str, str], _Table] = field(repr=False)
+    limit: int = MAX_FILE
 
     def candidates(self, platform: str, start: np.datetime64, stop: np.datetime64) -> Iterator[tuple[str, ...]]:
         """Names of one file, or of two to be joined, that cover a sensing time; the best first.
@@ -95,11 +99,11 @@ class OrbitArchive:
             It can't be read.
         """
         path = self.paths[name]
-        data = self.store.read_bytes(path, MAX_FILE)
-        if path.upper().endswith(".ZIP"):
-            data = _unpacked(data, name)
-        if len(data) > MAX_FILE:
-            raise BadProduct(f"{name}: expected an orbit file of at most {MAX_FILE} bytes, found more; refused")
+        data = self.store.read_bytes(path, self.limit)
+        if path.upper().endswith(".ZIP") and len(data) <= self.limit:
+            data = _unpacked(data, name, self.limit)
+        if len(data) > self.limit:
+            raise BadProduct(f"{name}: expected an orbit file of at most {self.limit} bytes, found more; refused")
         return data
 
     def state(self, name: str) -> str:
@@ -257,7 +261,7 @@ def _orbit_name(path: str) -> str:
         return ""
 
 
-def _unpacked(data: bytes, name: str) -> bytes:
+def _unpacked(data: bytes, name: str, limit: int) -> bytes:
     """The only orbit file in a zip, at most a byte beyond what is allowed of it."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -265,7 +269,7 @@ def _unpacked(data: bytes, name: str) -> bytes:
             if len(members) != 1 or members[0].flag_bits & 1:
                 raise BadProduct(f"{name}.zip: expected {name} in it, once and open, found {len(members)}")
             with archive.open(members[0]) as file:
-                return file.read(MAX_FILE + 1)
+                return file.read(limit + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         if isinstance(error, BadProduct):
             raise
