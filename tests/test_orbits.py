@@ -11,11 +11,16 @@ import pytest
 
 from pipeline.archive import Granule, list_granules, start_of
 from pipeline.cli import main
+from pipeline.commands.plan import read_config
+from pipeline.commands.publisher import CatalogPublisher
+from pipeline.commands.run import RunRequest, make_plan, parse_settings, with_orbits
 from pipeline.cube import open_cube
-from pipeline.errors import BadProduct, NoCoverage, Unavailable
+from pipeline.errors import BadInput, BadProduct, NoCoverage, Unavailable
 from pipeline.insar.orbit import interpolate
 from pipeline.insar.range_doppler import locate, radar_coordinates
-from pipeline.mine_year import open_date
+from pipeline.kept import date_key
+from pipeline.mine_year import DemSource, open_date
+from pipeline.model import Window
 from pipeline.orbits import Refusal, RunOrbits, count_kinds, distance_in_overlap, open_orbits, sensing_orbit
 from pipeline.sentinel1.orbit_archive import list_orbits
 from pipeline.sentinel1.orbit_files import parse_orbit_file
@@ -353,10 +358,7 @@ def test_a_file_that_cannot_be_read_is_left_out_but_none_at_all_is_an_error(tiny
         server.faults[f"/{names[0]}"] = [403]
         orbits = RunOrbits(list_orbits(server.url))
         found = orbits.read(orbits.assign(granules))
-        assert [g.orbits for g in found.values()] == [(names[1],), ()] or [found[g.name].orbits for g in granules] == [
-            (),
-            (names[1],),
-        ]
+        assert [found[g.name].orbits for g in granules] == [(), (names[1],)]
         assert orbits.refused[names[0]].state == ""  # it may pass: not remembered
         server.faults = {f"/{name}": [403] for name in names}
         nothing = RunOrbits(orbits.archive)
@@ -422,8 +424,6 @@ def test_an_orbit_ten_metres_ahead_moves_the_ground_and_the_lines(tiny_scene, tm
 
 
 def _window(burst):
-    from pipeline.model import Window
-
     middle = burst.samples // 2
     return Window(0, burst.lines, middle - 100, middle + 100)
 
@@ -431,32 +431,120 @@ def _window(burst):
 # --- in runs -------------------------------------------------------------------------------------------------------
 
 
-def words(command, scene, folder, *more):
-    return [command, *scene.run(folder / "o", *more, "--orbits", str(folder / "orbits"))[1:], *SAME]
+def request(scene, folder, **changes) -> RunRequest:
+    dem = DemSource((str(scene.dem),), "ellipsoid")
+    settings = parse_settings(SAME[1::2])
+    words = RunRequest(str(scene.slc), str(scene.mine), dem, (2021, 2022), str(folder / "o"), settings=settings)
+    return dataclasses.replace(words, **{"orbits": str(folder / "orbits"), **changes})
+
+
+def keys(plan) -> list[str]:
+    return [job.fingerprint for job in plan.jobs]
+
+
+def quiet(_):
+    """Progress that nobody looks at."""
+
+
+def test_what_makes_another_product(tiny_scene, tmp_path):
+    """A better file does where it is wished; a file instead of none always; none is what it was without the option."""
+    plain = keys(make_plan(request(tiny_scene, tmp_path, orbits=None), quiet))
+    orbit_folder(tmp_path / "orbits", precise=(0, 1, 2, 3, 4, 5, 6))
+    on, off = request(tiny_scene, tmp_path), request(tiny_scene, tmp_path, remake_orbits=False)
+    found = {"annotation": (keys(make_plan(on, quiet)), keys(make_plan(off, quiet)))}
+    orbit_folder(tmp_path / "orbits", restituted=(7,))
+    found["RESORB"] = keys(make_plan(on, quiet)), keys(make_plan(off, quiet))
+    orbit_folder(tmp_path / "orbits", precise=(7,))
+    found["POEORB"] = keys(make_plan(on, quiet)), keys(make_plan(off, quiet))
+    assert len({plain[1], *(f[0][1] for f in found.values())}) == 4
+    assert found["RESORB"][1] == found["POEORB"][1] != found["annotation"][1]
+    elsewhere = request(tiny_scene, tmp_path, orbits=str(tmp_path / "none"))
+    put(tmp_path / "none", precise_name("2015-01-01"), b"")
+    assert keys(make_plan(elsewhere, quiet)) == plain
+
+
+def test_what_is_kept_belongs_to_the_orbit(tiny_scene, tmp_path):
+    orbit_folder(tmp_path / "orbits", precise=(0, 7), restituted=(7,))
+    job = make_plan(request(tiny_scene, tmp_path), quiet).jobs[1]
+    other = make_plan(request(tiny_scene, tmp_path, orbits=None), quiet).jobs[1]
+    assert job.stack != other.stack  # its reference has a file
+    same = [date_key(a) == date_key(b) for a, b in zip(job.dates, other.dates, strict=True)]
+    assert same == [True, True, True, False]
+
+
+def test_a_broken_file_never_counts(tiny_scene, tmp_path):
+    """The fingerprint is that of a folder without it; the run after doesn't read it again until it is mended."""
+    folder, told = orbit_folder(tmp_path / "orbits", range(8), (7,)), []
+    good = keys(make_plan(request(tiny_scene, tmp_path), quiet))
+    name = precise_name(DATES[7].day)
+    data = put(folder, name, b"").read_bytes()
+    with web(folder) as server:
+        words, root = request(tiny_scene, tmp_path, orbits=server.url), open_store(tmp_path / "o")
+        plan = make_plan(words, told.append)
+        assert keys(plan) == good and server.read() == []
+        jobs = with_orbits(words, plan, CatalogPublisher(), root)
+        assert sorted(server.read()) == sorted([*(n for n in plan.orbits.archive.paths)])  # once each
+        assert all(g.orbit.source == g.orbits[0] for job in jobs for date in (*job.dates, job.reference) for g in date)
+        (folder / name).unlink()
+        without = keys(make_plan(request(tiny_scene, tmp_path), quiet))
+        put(folder, name, data)
+        assert [job.fingerprint for job in jobs] == without != good
+        assert told == [f"{name}: left out: {name}: expected an orbit file with vectors (<OSV>), found none; download "
+                        "it again"]  # fmt: skip
+        server.asked.clear()
+        again = make_plan(words, told.append)
+        assert keys(again) == without and server.read() == [] and told[1] == told[0]
+        put(folder, name, eof(FLIGHTS[7]))
+        assert keys(make_plan(words, quiet)) == good
 
 
 def newest(folder):
-    """Attributes of the cube, and the item, that are listed of 2022."""
+    """Attributes of the cube, and properties of the item, that are listed of 2022."""
     item = json.loads((folder / "o/catalog/mine-activity/tiny-2022.json").read_text())
     cube = (folder / "o/catalog/mine-activity" / item["assets"]["cube"]["href"]).resolve()
     return open_cube(str(cube)).attrs, item["properties"]
 
 
 def test_a_run_with_orbit_files(tiny_scene, tmp_path, capsys):
-    """Published with what was there; the same again is skipped unread; a better file remakes, or not, as is wished."""
-    year = ("--years", "2022")
-    orbit_folder(tmp_path / "orbits", (0, 4, 5, 6), (4, 7))
-    assert main(words("run", tiny_scene, tmp_path, *year)) == 0
-    attributes, properties = newest(tmp_path)
-    assert attributes["orbits"] == "POEORB RESORB" and properties["pitpulse:orbits"] == ["POEORB", "RESORB"]
-    used = dict(word.rsplit(":", 1) for word in attributes["source_orbits"].split())
+    """Each file is read once and stated in the product; the same again reads none; a better one is told by `plan`."""
+    folder = orbit_folder(tmp_path / "aux", (0, 4, 5, 6), (4, 7))
     names = [p.name.removesuffix(".SAFE") for p in tiny_scene.products]
-    assert used[names[7]] == restituted_name(FLIGHTS[7]) and used[names[4]] == precise_name(DATES[4].day)
-    capsys.readouterr()
-    assert main(words("plan", tiny_scene, tmp_path, *year, "--json")) == 0
-    (row,) = json.loads(capsys.readouterr().out)["jobs"]
-    assert row["action"] == "skip" and row["orbits"] == "POEORB 4, RESORB 1"
-    put(tmp_path / "orbits", precise_name(DATES[7].day), eof(FLIGHTS[7]))
-    assert main(words("plan", tiny_scene, tmp_path, *year)) == 0
-    out = capsys.readouterr().out
-    assert f"make: other orbits of 1 product(s): POEORB instead of RESORB for {names[7]}" in out
+    with web(folder) as server:
+        config = {"orbits": server.url, "years": "2022", "settings": {"minimum_pairs": 2, "stable_minimum": 50}}
+        put(tmp_path, "run.json", json.dumps(config).encode())
+
+        def command(name, *more):
+            words = [name, *tiny_scene.run(tmp_path / "o", *more, "--config", str(tmp_path / "run.json"))[1:]]
+            assert main([*words, "--years", "2022"]) == 0
+            return capsys.readouterr().out
+
+        command("run")
+        used = [precise_name(DATES[k].day) for k in (0, 4, 5, 6)] + [restituted_name(FLIGHTS[7])]
+        assert sorted(server.read()) == sorted(used)
+        attributes, properties = newest(tmp_path)
+        assert attributes["orbits"] == "POEORB RESORB" and properties["pitpulse:orbits"] == ["POEORB", "RESORB"]
+        stated = dict(word.rsplit(":", 1) for word in attributes["source_orbits"].split())
+        assert stated == dict(zip([names[0], *names[4:]], used, strict=True))
+        server.asked.clear()
+        assert "1 skipped" in command("refresh")
+        assert server.asked == [("GET", "/")]
+        (row,) = json.loads(command("plan", "--json"))["jobs"]
+        assert (row["action"], row["orbits"]) == ("skip", "POEORB 4, RESORB 1")
+        put(folder, precise_name(DATES[7].day), eof(FLIGHTS[7]))
+        expected = f"make: other orbits of 1 product(s): POEORB instead of RESORB for {names[7]}"
+        assert expected in command("plan")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("yes", "remake_orbits must be true or false"), (None, "orbits must")])
+def test_a_configuration_that_cannot_be_used(tmp_path, value, expected):
+    document = {"remake_orbits": value} if value else {"orbits": 5}
+    path = put(tmp_path, "run.json", json.dumps(document).encode())
+    with pytest.raises(BadInput, match=expected):
+        read_config(str(path))
+
+
+def test_an_unreachable_listing_ends_the_run_by_name(tiny_scene, tmp_path, capsys):
+    words = tiny_scene.run(tmp_path / "o", "--orbits", str(tmp_path / "nowhere"))
+    assert main(words) == 2
+    assert f"can't list {tmp_path}/nowhere: nothing is there" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -229,7 +229,7 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
     plan = make_plan(request, progress)
     outcomes, publisher = list(plan.outcomes), CatalogPublisher()
     with _writable(request.out) as root:
-        planned = _with_orbits(request, plan, publisher, root)
+        planned = with_orbits(request, plan, publisher, root)
         with RunClaims(root) as claims:
             settled, others = _share_out(request, planned, publisher, claims)
             jobs = [job for job, _ in settled]
@@ -255,7 +255,7 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
     return made + outcomes, time.perf_counter() - started
 
 
-def _with_orbits(request: RunRequest, plan: Plan, publisher: CatalogPublisher, root: Location) -> Sequence[Job]:
+def with_orbits(request: RunRequest, plan: Plan, publisher: CatalogPublisher, root: Location) -> Sequence[Job]:
     """The jobs with the vectors of their orbit files, those that are published already excepted.
 
     A file that can't be used is seen here: its products then have another orbit, and their jobs another fingerprint.
