@@ -8,6 +8,7 @@ import zipfile
 import fsspec
 import numpy as np
 import pytest
+from dask.distributed import LocalCluster
 
 from pipeline.archive import Granule, list_granules, start_of
 from pipeline.cli import main
@@ -509,8 +510,15 @@ def test_a_run_with_orbit_files(tiny_scene, tmp_path, capsys):
     """Each file is read once and stated in the product; the same again reads none; a better one is told by `plan`."""
     folder = orbit_folder(tmp_path / "aux", (0, 4, 5, 6), (4, 7))
     names = [p.name.removesuffix(".SAFE") for p in tiny_scene.products]
-    with web(folder) as server:
-        config = {"orbits": server.url, "years": "2022", "settings": {"minimum_pairs": 2, "stable_minimum": 50}}
+    # one worker in this process: it has imported and compiled everything already
+    inside = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    with inside as cluster, web(folder) as server:
+        config = {
+            "orbits": server.url,
+            "scheduler": cluster.scheduler_address,
+            "years": "2022",
+            "settings": {"minimum_pairs": 2, "stable_minimum": 50},
+        }
         put(tmp_path, "run.json", json.dumps(config).encode())
 
         def command(name, *more):
