@@ -86,7 +86,7 @@ class HttpIndex:
                 continue
             inner = there.path.removeprefix(here.path)
             name, slash, rest = inner.partition("/")
-            if inner == there.path or not name or rest or there.query or unquote(name) in ("..", "."):
+            if inner == there.path or not name or rest or unquote(name) in ("..", "."):
                 continue
             name = unquote(name)
             if "/" in name:
