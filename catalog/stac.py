@@ -227,6 +227,8 @@ def _sensor(attributes: Mapping) -> dict:
     }
     if attributes.get("orbit_pass"):
         fields["sat:orbit_state"] = attributes["orbit_pass"]
+    if attributes.get("orbits"):
+        fields["pitpulse:orbits"] = str(attributes["orbits"]).split()
     if attributes.get("dem"):
         fields |= {"insar:processing_dem": attributes["dem"], "insar:geocoding_dem": attributes["dem"]}
     return fields

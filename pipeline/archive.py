@@ -18,6 +18,7 @@ import shapely
 import shapely.geometry
 
 from .errors import BadProduct, NoCoverage, Unavailable
+from .model import Orbit
 from .sentinel1.annotation import parse_manifest
 from .sentinel1.safe import MANIFEST, open_container
 from .storage import Location, open_store
@@ -44,7 +45,8 @@ class Granule:
 
     ``revision`` is a checksum of its manifest, which in turn holds those of all its files. ``footprint``: its corners
     as (lon, lat) degrees, empty where not known. ``processed``: when, as its manifest says. ``orbit_pass``:
-    ``"ascending"``, ``"descending"``, or empty where not known.
+    ``"ascending"``, ``"descending"``, or empty where not known. ``orbits``: names of the orbit files that stand for its
+    annotated orbit, empty where none does; ``orbit``: what was read of them, see `orbits`.
     """
 
     start: np.datetime64
@@ -55,6 +57,8 @@ class Granule:
     footprint: tuple[tuple[float, float], ...] = field(default=(), compare=False, repr=False)
     processed: str = field(default="", compare=False, repr=False)
     orbit_pass: str = field(default="", compare=False, repr=False)
+    orbits: tuple[str, ...] = field(default=(), compare=False)
+    orbit: Orbit | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -249,8 +253,16 @@ def granule_name(text: str) -> str:
 
 def start_of(name: str) -> np.datetime64:
     """When a granule starts, datetime64[ns], whole seconds: from its name."""
-    day = _GRANULE.match(name)[2]
-    return np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:11]}:{day[11:13]}:{day[13:15]}", "ns")
+    return _instant(_GRANULE.match(name)[2])
+
+
+def stop_of(name: str) -> np.datetime64:
+    """When a granule ends, datetime64[ns], whole seconds: from its name."""
+    return _instant(_GRANULE.match(name)[3])
+
+
+def _instant(text: str) -> np.datetime64:
+    return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:15]}", "ns")
 
 
 def _kind(granule: Granule) -> str:

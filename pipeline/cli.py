@@ -135,6 +135,14 @@ def _add_run_words(p) -> None:
     _add_dem(p, required=False)
     p.add_argument("--years", help="2022, or 2020-2022")
     p.add_argument("--track", type=int, help="relative orbit (default: the one with most dates in the archive)")
+    p.add_argument(
+        "--orbits", metavar="FOLDER_OR_URL", help="orbit files (POEORB, RESORB; default: the annotations' own orbits)"
+    )
+    p.add_argument(
+        "--remake-orbits",
+        action=argparse.BooleanOptionalAction,
+        help="make years again where a better orbit file has come since (default: yes)",
+    )
     p.add_argument("--out", help="folder or URL of the published products and catalog")
     p.add_argument("--polarization", choices=("VV", "VH", "HH", "HV"), help="default: VV")
     p.add_argument(
@@ -349,6 +357,8 @@ def _run_request(arguments, **more):
         force=arguments.force,
         only=tuple(words.get("only", ())),
         sites=words.get("sites"),
+        orbits=words.get("orbits"),
+        remake_orbits=words.get("remake_orbits", True),
         **more,
     )
 

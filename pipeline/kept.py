@@ -30,7 +30,7 @@ from .settings import Settings
 from .storage import Location
 
 FOLDER = "kept"
-SOURCES = ("stack.py", "dem.py", "geoid.py", "raster.py", "grid.py", "constants.py", "insar", "sentinel1")
+SOURCES = ("stack.py", "dem.py", "geoid.py", "raster.py", "grid.py", "constants.py", "orbits.py", "insar", "sentinel1")
 _TORN = (Unavailable, ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile)
 
 
@@ -117,7 +117,7 @@ def stack_key(mine: Mine, reference: Iterable[Granule], dem: str, settings: Sett
     """Key (16 hex digits) of all that fixes a stack's geometry and coherence."""
     facts = {
         "geometry": mine.geometry,
-        "reference": [[g.name, g.revision] for g in reference],
+        "reference": [[g.name, g.revision, *g.orbits] for g in reference],
         "dem": dem,
         "settings": [settings.polarization, settings.looks, settings.spacing, settings.margin],
         "code": _code(),
@@ -126,9 +126,9 @@ def stack_key(mine: Mine, reference: Iterable[Granule], dem: str, settings: Sett
 
 
 def date_key(date: Iterable[Granule]) -> str:
-    """Key of a date: its day, and a checksum (8 hex digits) of its products."""
+    """Key of a date: its day, and a checksum (8 hex digits) of its products and their orbit files."""
     date = sorted(date)
-    text = json.dumps([[g.name, g.revision] for g in date])
+    text = json.dumps([[g.name, g.revision, *g.orbits] for g in date])
     return f"{str(date[0].start)[:10]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

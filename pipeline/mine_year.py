@@ -19,12 +19,14 @@ from .activity.stable_points import StablePoints, select_stable_points
 from .archive import Granule
 from .cube import cube_attributes, template
 from .dem_source import DemSource, read_heights
-from .errors import BadProduct, NoCoverage
+from .errors import BadProduct, NoCoverage, Unavailable
 from .fingerprint import Source, fingerprint
 from .grid import inside, utm_grid
 from .kept import DateFacts, Kept, date_key, stack_key
 from .model import Mine, Pair
+from .orbits import ANNOTATION, kind_of, orbit_word
 from .pairs import find_pairs
+from .sentinel1.orbit_files import with_orbit
 from .sentinel1.safe import open_product
 from .settings import Settings
 from .stack import Acquisition, BurstReader, Frame, PairCoherence, coherence_stack, make_frame
@@ -47,6 +49,7 @@ class Job:
     record: tuple[int, ...] = ()  # years that decide what is permanently incoherent; empty: all there are
     newest: bool = True  # no later year has pairs: dates to come may pair with this year's
     force: str = ""  # a forced rerun has a word of its own here
+    remake_orbits: bool = True  # another orbit file makes another product; else only a file instead of none does
     storage_options: dict = field(default_factory=dict, repr=False, hash=False)
 
     @property
@@ -66,10 +69,15 @@ class Job:
         The reference counts as a source. Being the first of its track, it can't be taken for another of them.
         """
         granules = {g for date in (*self.dates, self.reference) for g in date}
-        sources = [Source("", g.name, g.revision) for g in granules]
+        sources = [Source("", g.name, g.revision, self.orbit_word(g)) for g in granules]
         return fingerprint(
             self.mine, self.year, sources, self.dem.key, self.settings, context=self.context, force=self.force
         )
+
+    def orbit_word(self, granule: Granule) -> str:
+        """What counts of the orbit that a product is used with."""
+        word = orbit_word(granule)
+        return word if self.remake_orbits or word == ANNOTATION else "file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +105,24 @@ def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None
                 f"it is incomplete"
             )
     return Acquisition(products)
+
+
+def open_date(granules: Sequence[Granule], settings: Settings, swaths=None, storage_options=None) -> Acquisition:
+    """The same of a date's granules, each with the orbit that was chosen for it.
+
+    Raises
+    ------
+    Unavailable
+        An orbit file was chosen and not read: what was published when the run began has gone since.
+    """
+    for granule in granules:
+        if granule.orbits and granule.orbit is None:
+            raise Unavailable(
+                f"{granule.name}: expected the vectors of {orbit_word(granule)}, found none; run it again"
+            )
+    date = open_acquisition([g.url for g in granules], settings, swaths, storage_options)
+    pairs = zip(date.products, granules, strict=True)
+    return Acquisition(tuple(with_orbit(p, g.orbit) if g.orbit else p for p, g in pairs))
 
 
 def open_frame(mine: Mine, reference: Acquisition, dem: DemSource, settings: Settings, storage_options=None) -> Frame:
@@ -136,7 +162,7 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
         clock = now
 
     options = {"storage_options": job.storage_options or None}
-    reference = open_acquisition([g.url for g in job.reference], settings, **options)
+    reference = open_date(job.reference, settings, **options)
     frame = open_frame(job.mine, reference, job.dem, settings, **options)
     lap("frame")
     stack = _Stack(job, frame, kept)
@@ -279,10 +305,10 @@ class _Stack:
 
     def _try(self, k: int) -> Acquisition | BadProduct:
         """A date whose measurements are whole, as far as their headers tell."""
-        urls, settings = [granule.url for granule in self._job.dates[k]], self._job.settings
+        settings = self._job.settings
         swaths = {b.reference.swath for b in self._frame.bursts}
         try:
-            date = open_acquisition(urls, settings, swaths, storage_options=self._job.storage_options or None)
+            date = open_date(self._job.dates[k], settings, swaths, self._job.storage_options or None)
             found = [date.find(b.reference.burst_id, settings.polarization) for b in self._frame.bursts]
             for product, swath in dict.fromkeys((f[0], f[1]) for f in found if f is not None):
                 self._reader.check(product, swath)
@@ -310,6 +336,7 @@ def _granules(frame: Frame, dates, settings: Settings) -> list[str]:
 def _cube(job: Job, frame: Frame, stack: _Stack, pairs) -> xr.Dataset:
     granules = stack.granules(pairs)
     times = [np.array([stack.time(getattr(p, end)) for p in pairs]) for end in ("reference", "secondary")]
+    sources = [g for date in (*job.dates, job.reference) for g in date]
     attributes = cube_attributes(
         job.mine,
         job.year,
@@ -322,7 +349,9 @@ def _cube(job: Job, frame: Frame, stack: _Stack, pairs) -> xr.Dataset:
         burst_ids=[b.reference.burst_id for b in frame.bursts],
         reference_granule=[g.name for g in job.reference],
         platforms=[name[:3] for name in granules],
-        source_revisions=[f"{g.name}:{g.revision}" for date in (*job.dates, job.reference) for g in date],
+        source_revisions=[f"{g.name}:{g.revision}" for g in sources],
+        source_orbits=[f"{g.name}:{orbit_word(g)}" for g in sources],
+        orbits=[kind_of(g) for g in sources],
         broken_granules=sorted(name for name, _ in stack.broken),
         intensity_looks=round(frame.intensity_looks, 4),
         orbit_pass=frame.bursts[0].reference.orbit_pass,

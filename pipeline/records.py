@@ -3,6 +3,7 @@
     runs/<n>.jsonl    the outcomes of run n, in the order of its jobs; written once, by exclusive create
 
     runs/listing.json what the archive listed, so that the next run reads only the manifests that changed
+    runs/orbits.json  orbit files that can't be used, so that the next run need not read them to know it
 
 A line holds the state, the reason, seconds and bytes by stage, and the versions of the code that decides the numbers.
 Tracebacks of what failed are in it whole: it is the dead letter that tells which mine-years have to be run again.
@@ -22,6 +23,7 @@ from .storage import Location, public_url
 
 FOLDER = "runs"
 LISTING = f"{FOLDER}/listing.json"
+ORBITS = f"{FOLDER}/orbits.json"
 LIBRARIES = ("numpy", "numba", "zarr", "distributed")
 ATTEMPTS = 1000  # numbers that rivals may take before us
 _NAME = re.compile(r"(\d{6})\.jsonl")
@@ -91,6 +93,26 @@ def write_listing(root: Location, archive: str, products: Mapping[str, Mapping])
     """Keep what an archive listed for the next run."""
     document = {"archive": public_url(archive), "version": __version__, "products": products}
     root.write_bytes(LISTING, json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
+
+
+def read_refused_orbits(root: Location, orbits: str) -> dict[str, dict]:
+    """What of the orbit files of a place couldn't be used; empty where it was another place, or isn't known."""
+    if not root.exists(ORBITS):
+        return {}
+    try:
+        known = json.loads(root.read_bytes(ORBITS))
+        same = (known["orbits"], known["version"]) == (public_url(orbits), __version__)
+        return (
+            {key: {"reason": f["reason"], "state": f["state"]} for key, f in known["refused"].items()} if same else {}
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # only a shortcut: they are tried again
+
+
+def write_refused_orbits(root: Location, orbits: str, refused: Mapping[str, Mapping]) -> None:
+    """Keep it for the next run."""
+    document = {"orbits": public_url(orbits), "version": __version__, "refused": refused}
+    root.write_bytes(ORBITS, json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _numbers(root: Location) -> list[int]:

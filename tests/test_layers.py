@@ -27,7 +27,7 @@ READERS = (
 GRIDS = ("grid",)  # a GeoBox from bounds: takes and returns values
 FLOW = (
     "archive", "dem_source", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
-    "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks",
+    "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks", "orbits",
 )  # fmt: skip
 RUNNER = ("run", "clusters")
 COMMANDS = ("commands.", "cli", "progress")

@@ -21,6 +21,9 @@ LATITUDE, LONGITUDE, HEIGHT = -27.62, 22.94, 1180.0
 DAYS = tuple(
     np.datetime64(first) + np.timedelta64(12 * k, "D") for first in ("2021-03-04", "2022-02-27") for k in range(4)
 )
+BASELINES = (0.0, 60.0, -40.0, 20.0, 35.0, -70.0, 10.0, 50.0)
+TRACK = Track(LATITUDE, LONGITUDE, HEIGHT, "descending", "IW2", line=1400.0, bursts=2)
+DATES = tuple(Date(day, b, line_shift=0.3 * k) for k, (day, b) in enumerate(zip(DAYS, BASELINES, strict=True)))
 SETTINGS = ("minimum_pairs=3", "stable_minimum=50")  # four dates a year make three pairs
 METRE = 1.0 / 111_200.0  # degrees
 SAMPLE_BYTES = 4
@@ -80,10 +83,7 @@ def worked_coherence(ground, start, stop):
 def make_tiny_scene(folder: Path) -> TinyScene:
     """Render it under ``folder``."""
     terrain = fractal_terrain(LATITUDE, LONGITUDE, extent=5_500.0, spacing=60.0, roughness=15.0, base=HEIGHT, seed=3)
-    track = Track(LATITUDE, LONGITUDE, HEIGHT, "descending", "IW2", line=1400.0, bursts=2)
-    baselines = (0.0, 60.0, -40.0, 20.0, 35.0, -70.0, 10.0, 50.0)
-    dates = tuple(Date(day, b, line_shift=0.3 * k) for k, (day, b) in enumerate(zip(DAYS, baselines, strict=True)))
-    scene = Scene(track, dates, Surface(terrain, worked_coherence), box(1_500.0), seed=5)
+    scene = Scene(TRACK, DATES, Surface(terrain, worked_coherence), box(1_500.0), seed=5)
     made = write_scene(scene, folder / "slc", workers=1)
     write_slices(scene, made, folder / "slices")
     write_raster(terrain, folder / "dem.tif")

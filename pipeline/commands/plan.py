@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from shapely.geometry import shape
@@ -13,14 +14,15 @@ from ..cube import SOFTWARE
 from ..errors import BadInput
 from ..grid import utm_grid
 from ..mine_year import Job
+from ..orbits import ANNOTATION, count_kinds, kind_of
 from ..records import newest_outcomes
 from ..run import settle
 from ..storage import open_store
 from .publisher import CatalogPublisher, listed_attributes
 from .run import RunRequest, make_plan, never_gave
 
-TEXTS = ("archive", "mine", "sites", "dem_datum", "geoid", "years", "out", "polarization", "scheduler")
-CONFIGURED = (*TEXTS, "only", "dem", "track", "cluster", "workers")
+TEXTS = ("archive", "mine", "sites", "dem_datum", "geoid", "years", "out", "polarization", "scheduler", "orbits")
+CONFIGURED = (*TEXTS, "only", "dem", "track", "cluster", "workers", "remake_orbits")
 
 # A mine-year of 31 dates over 10 x 10 km took 3.13 M samples a date and 16.3 CPU s on two cores (bench/mine_year.py).
 SAMPLES_PER_AREA = 3.13e6 / 1e8  # per m2 of the map: the radar's window is turned against it
@@ -40,7 +42,8 @@ def plan(request: RunRequest, as_json: bool, say: Callable[[str], None], progres
         why = "published" if done else "known to give no product" if before else reason(settled, request)
         dates = 0 if action == "skip" else len(job.dates)
         track = made.tracks[job.mine.id]
-        facts = {"track": track, "action": action, "why": why, "dates": dates}
+        orbits = count_kinds(g for date in (*job.dates, job.reference) for g in date)
+        facts = {"track": track, "orbits": orbits, "action": action, "why": why, "dates": dates}
         rows.append({"key": job.key, **facts, **expected(job, dates)})
     nothing = {"dates": 0, "bytes": 0, "seconds": 0.0}
     rows += [{"key": o.key, "action": "leave", "why": o.reason, **nothing} for o in made.outcomes]
@@ -71,9 +74,30 @@ def reason(job: Job, request: RunRequest) -> str:
     changed = sorted(name for name in new if new[name] != old[name])
     if changed:
         return f"new revision of {changed[0]}" + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
+    if words := _other_orbits(job, before):
+        return words
     if before.get("dem") != job.dem.name:
         return "another elevation model"
     return "polygon, sites or elevation model changed, or another year of the mine did"
+
+
+def _other_orbits(job: Job, before: Mapping) -> str:
+    """Which orbits count as others than those of the listed product; empty where none does."""
+    old = dict(word.rsplit(":", 1) for word in str(before.get("source_orbits", "")).split())
+    granules = {g.name: g for date in (*job.dates, job.reference) for g in date}
+    made = {name: replace(g, orbits=_files(old.get(name, ""))) for name, g in granules.items()}
+    others = sorted(n for n, g in granules.items() if job.orbit_word(g) != job.orbit_word(made[n]))
+    if not others:
+        return ""
+    first = others[0]
+    change = f"{kind_of(granules[first])} instead of {kind_of(made[first])}"
+    if kind_of(granules[first]) == kind_of(made[first]):
+        change = f"another {kind_of(granules[first])} file"
+    return f"other orbits of {len(others)} product(s): {change} for {first}"
+
+
+def _files(word: str) -> tuple[str, ...]:
+    return tuple(name for name in word.split("+") if name and name != ANNOTATION)
 
 
 def expected(job: Job, dates: int) -> dict[str, float]:
@@ -130,4 +154,6 @@ def read_config(url: str) -> dict:
             raise BadInput(f"{url}: {name} must be a whole number, instead got {config[name]!r}")
     if "cluster" in config:
         read_cluster(config["cluster"])
+    if not isinstance(config.get("remake_orbits", True), bool):
+        raise BadInput(f"{url}: remake_orbits must be true or false, instead got {config['remake_orbits']!r}")
     return config

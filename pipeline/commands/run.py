@@ -28,8 +28,9 @@ from ..errors import BadInput, NoCoverage, PitpulseError
 from ..mine_year import Job
 from ..mines import read_mines, read_sites
 from ..model import Mine
+from ..orbits import RunOrbits, open_orbits, refusals_to_keep
 from ..pairs import dates_of, find_pairs
-from ..records import newest_outcomes, read_listing, write_listing, write_outcomes
+from ..records import newest_outcomes, read_listing, write_listing, write_outcomes, write_refused_orbits
 from ..run import Outcome, run_jobs, settle, skip
 from ..settings import Settings
 from ..storage import Location, open_store, public_url
@@ -48,6 +49,7 @@ class RunRequest:
     ``force``: again, even where the same is published. ``repeat``: try again where the same inputs gave no product
     before. ``redrive``: only the mines that have such a year, one that failed, or one that lacks broken products.
     ``keep``: keep coherences, and use those that are kept, so that a new date costs one read (see `kept`).
+    ``orbits``: where orbit files are; ``remake_orbits``: whether another orbit file makes another product.
     """
 
     archive: str
@@ -64,6 +66,8 @@ class RunRequest:
     repeat: bool = True
     redrive: bool = False
     keep: bool = False
+    orbits: str | None = None
+    remake_orbits: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,7 @@ class Plan:
     outcomes: tuple[Outcome, ...]
     listed: Listed
     tracks: Mapping[str, str]  # why this track, by mine
+    orbits: RunOrbits | None = None
 
 
 def parse_years(text: str) -> tuple[int, ...]:
@@ -143,7 +148,8 @@ def plan_jobs(request: RunRequest, mine: Mine, granules: Sequence[Granule]) -> l
         else:  # the job itself says so: the other years go on
             needed = [k for k, t in enumerate(times) if int(str(t)[:4]) == year] or [0]
         acquisitions = tuple(dates[k] for k in needed)
-        jobs.append(Job(mine, track, year, acquisitions, dates[0], request.dem, request.settings))
+        words = mine, track, year, acquisitions, dates[0], request.dem, request.settings
+        jobs.append(Job(*words, remake_orbits=request.remake_orbits))
     alone = {job.year: job.fingerprint for job in jobs if job.year in paired}
     return [_in_context(job, alone) if job.year in paired else job for job in jobs]
 
@@ -199,10 +205,13 @@ def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
         seen = {mine.id: coverage.over(shape(mine.geometry).bounds) for mine in mines}
     for name, why in listed.dropped:
         progress(f"{name}: left out: {why}")
+    orbits = open_orbits(request.orbits, root, seen, progress) if request.orbits else None
+    if orbits:
+        seen = {mine: orbits.assign(granules) for mine, granules in seen.items()}
     jobs, outcomes = _plan_all(request, mines, seen, len(listed.granules))
     outcomes += [Outcome(name, name, 0, "invalid", reason) for name, reason in (*refused, *listed.broken)]
     tracks = {m.id: pick_track(request, m, seen[m.id])[1] for m in mines if seen[m.id]}
-    return Plan(tuple(mines), tuple(jobs), tuple(outcomes), listed, tracks)
+    return Plan(tuple(mines), tuple(jobs), tuple(outcomes), listed, tracks, orbits)
 
 
 def _search(request: RunRequest, mines: Sequence[Mine]) -> tuple[Listed, dict[str, list[Granule]]]:
@@ -224,12 +233,13 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
     plan = make_plan(request, progress)
     outcomes, publisher = list(plan.outcomes), CatalogPublisher()
     with _writable(request.out) as root:
+        planned = with_orbits(request, plan, publisher, root)
         with RunClaims(root) as claims:
-            settled, others = _share_out(request, plan.jobs, publisher, claims)
+            settled, others = _share_out(request, planned, publisher, claims)
             jobs = [job for job, _ in settled]
             skipped = [skip(job, request.out, publisher) for job, done in settled if done]
             dates = sum(len(job.dates) for job, done in settled if not done)
-            progress(_announcement(plan.mines, plan.jobs, len(skipped), dates))
+            progress(_announcement(plan.mines, planned, len(skipped), dates))
             made = skipped
             if dates:
                 work = f"{request.out.rstrip('/')}/{claims.folder}"
@@ -247,6 +257,44 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
         if any(o.item for o in made):
             made = _told(made, complete_catalog(request.out, plan.mines))
     return made + outcomes, time.perf_counter() - started
+
+
+def with_orbits(request: RunRequest, plan: Plan, publisher: CatalogPublisher, root: Location) -> Sequence[Job]:
+    """The jobs with the vectors of their orbit files, those that are published already excepted.
+
+    A file that can't be used is seen here: its products then have another orbit, and their jobs another fingerprint.
+    """
+    if plan.orbits is None:
+        return plan.jobs
+    jobs, before, known, read = plan.jobs, refusals_to_keep(plan.orbits.refused), {}, {}
+    if not (request.repeat or request.force):
+        known = newest_outcomes(root)
+    while True:
+        todo = [job for job in jobs if request.redrive or not settle(job, request.out, publisher, request.force)[1]]
+        todo = [job for job in todo if not never_gave(job, known.get(job.key))]
+        missing = {g for job in todo for date in (*job.dates, job.reference) for g in date if g.name not in read}
+        if not missing:
+            break
+        read |= plan.orbits.read(sorted(missing))
+        jobs = _with_granules(jobs, read)
+    refused = refusals_to_keep(plan.orbits.refused)
+    if refused != before:
+        write_refused_orbits(root, request.orbits, refused)
+    return jobs
+
+
+def _with_granules(jobs: Sequence[Job], granules: Mapping[str, Granule]) -> list[Job]:
+    """The jobs with other facts of their granules, and in the context that follows from it."""
+
+    def swapped(date):
+        return tuple(granules.get(g.name, g) for g in date)
+
+    alone = [replace(j, dates=tuple(map(swapped, j.dates)), reference=swapped(j.reference), context=()) for j in jobs]
+    stacks: dict[tuple, dict[int, str]] = {}
+    for job in alone:
+        if job.record:  # it has pairs
+            stacks.setdefault((job.mine.id, job.track), {})[job.year] = job.fingerprint
+    return [_in_context(j, stacks[j.mine.id, j.track]) if j.record else j for j in alone]
 
 
 def _share_out(

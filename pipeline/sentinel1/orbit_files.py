@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import BadInput, BadProduct, NoCoverage
-from ..model import Orbit
-from ..storage import open_store
+from ..model import Orbit, Product
 from .annotation import read_xml, utc
 
 SPACING = 10.0  # s between the vectors of an orbit file
@@ -32,38 +31,6 @@ class OrbitFileName:
     created: np.datetime64
     start: np.datetime64  # of validity
     stop: np.datetime64
-
-
-def read_orbit(url: str, instant: np.datetime64, span: float = 60.0, storage_options: dict | None = None) -> Orbit:
-    """The part of an orbit file around an instant.
-
-    Parameters
-    ----------
-    url : str
-        The ``.EOF`` file: a path or any URL that fsspec knows.
-    instant : datetime64
-        UTC, as the middle of an acquisition.
-    span : float
-        s before and after the instant in which the orbit will be used.
-    storage_options : dict, optional
-        For the file system.
-
-    Returns
-    -------
-    Orbit
-        Vectors within the span and up to 8 on each side of it; ``source`` is the file's name.
-
-    Raises
-    ------
-    NoCoverage
-        The file doesn't reach far enough, or has a gap there.
-    BadProduct
-        It is no orbit file.
-    Unavailable
-        It can't be read.
-    """
-    location = open_store(url, **(storage_options or {}))
-    return cut_orbit(parse_orbit_file(location.read_bytes(), location.name, instant), instant, span)
 
 
 def parse_orbit_file(xml: bytes, name: str, instant: np.datetime64 | None = None) -> Orbit:
@@ -159,6 +126,12 @@ def join_orbits(first: Orbit, second: Orbit) -> Orbit:
         velocity=np.concatenate([first.velocity[keep], second.velocity[follow]]),
         source=f"{first.source} + {second.source}",
     )
+
+
+def with_orbit(product: Product, orbit: Orbit) -> Product:
+    """The product with another orbit in all its bursts; their times are instants, so nothing else changes."""
+    swaths = (replace(s, bursts=tuple(replace(b, orbit=orbit) for b in s.bursts)) for s in product.swaths)
+    return replace(product, swaths=tuple(swaths))
 
 
 def parse_file_name(name: str) -> OrbitFileName | None:
