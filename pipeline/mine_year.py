@@ -25,7 +25,7 @@ from .grid import inside, utm_grid
 from .kept import DateFacts, Kept, date_key, stack_key
 from .model import Mine, Pair
 from .pairs import find_pairs
-from .sentinel1.safe import open_product
+from .sentinel1.products import open_product
 from .settings import Settings
 from .stack import Acquisition, BurstReader, Frame, PairCoherence, coherence_stack, make_frame
 from .variables import reason_codes
