@@ -1,7 +1,8 @@
 """What a folder of Sentinel-1 products holds: granules by track and date, from names and manifests alone.
 
 A product that can't be used is listed with its reason, and the others go on. Of a product that was processed again, or
-that lies there twice, one granule remains.
+that lies there twice, one granule remains. Bursts that were cut out of a product are one granule with its name; where
+the product itself is there, it stands for them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import shapely
 import shapely.geometry
 
 from .errors import BadProduct, NoCoverage, Unavailable
-from .sentinel1.annotation import parse_manifest
+from .sentinel1 import asf
+from .sentinel1.annotation import Manifest, parse_manifest
 from .sentinel1.safe import MANIFEST, open_container
 from .storage import Location, open_store
 
@@ -37,7 +39,8 @@ class Granule:
 
     ``revision`` is a checksum of its manifest, which in turn holds those of all its files. ``footprint``: its corners
     as (lon, lat) degrees, empty where not known. ``processed``: when, as its manifest says. ``orbit_pass``:
-    ``"ascending"``, ``"descending"``, or empty where not known.
+    ``"ascending"``, ``"descending"``, or empty where not known. ``bursts``: where not the whole product is there but
+    bursts of it, which, as ``"IW2/VV/7"``; its footprint and revision are theirs.
     """
 
     start: np.datetime64
@@ -48,12 +51,14 @@ class Granule:
     footprint: tuple[tuple[float, float], ...] = field(default=(), compare=False, repr=False)
     processed: str = field(default="", compare=False, repr=False)
     orbit_pass: str = field(default="", compare=False, repr=False)
+    bursts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What an archive holds. ``broken``: name and reason of products that can't be used; ``dropped``: of those that
-    another one stands for; ``facts``: for the next listing, see `list_archive`."""
+    """What an archive holds. ``broken``: name and reason of products that can't be used, or of single bursts, named
+    ``"S1A_…_7C85/IW2/VV/7"``; ``dropped``: of those that another one stands for; ``facts``: for the next listing, see
+    `list_archive`."""
 
     granules: tuple[Granule, ...]
     broken: tuple[tuple[str, str], ...] = ()
@@ -64,9 +69,10 @@ class Listed:
 def list_archive(
     url: str | os.PathLike, storage_options: dict | None = None, known: Mapping[str, dict] | None = None
 ) -> Listed:
-    """Every IW SLC product (SAFE folder or zip) in a folder or in its folders by year, month and day.
+    """Every IW SLC product (SAFE folder or zip, folder of bursts) in a folder or in its folders by year, month and day.
 
-    The track is read from each manifest: the formula that gives it from the orbit number changed for S1C.
+    The track is read from each manifest: the formula that gives it from the orbit number changed for S1C. Of bursts
+    their annotation and the TIFFs' headers are read too, since any of them may be missing or broken.
 
     Parameters
     ----------
@@ -102,16 +108,18 @@ def list_archive(
 
     with ThreadPoolExecutor(READERS) as pool:
         facts = dict(zip(entries, pool.map(read, entries), strict=True))
-    broken = tuple((granule_name(entry), f["broken"]) for entry, f in facts.items() if "broken" in f)
+    broken = [(granule_name(entry), f["broken"]) for entry, f in facts.items() if "broken" in f]
+    broken += [(f"{granule_name(entry)}/{n}", why) for entry, f in facts.items() for n, why in f.get("lacking", ())]
     good = {entry: f for entry, f in facts.items() if "broken" not in f}
     if not facts:
         raise NoCoverage(
-            f"{location.url}: no Sentinel-1 IW SLC product found; expected folders S1*_IW_SLC__*.SAFE or zips"
+            f"{location.url}: no Sentinel-1 IW SLC product found; expected folders S1*_IW_SLC__*.SAFE, zips, or "
+            f"folders S1*_IW_SLC__* of bursts (IW2/VV/7.tiff, .xml)"
         )
     if not good:
         raise BadProduct(f"none of {len(broken)} product(s) can be used; the first: {broken[0][1]}")
     granules, dropped = resolve(_granule(str(url).rstrip("/"), entry, f) for entry, f in good.items())
-    return Listed(granules, broken, dropped, good)
+    return Listed(granules, tuple(broken), dropped, good)
 
 
 def list_granules(url: str | os.PathLike, storage_options: dict | None = None) -> list[Granule]:
@@ -123,12 +131,13 @@ def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tup
     """One granule of each recording, by start time, and name and reason of those that are dropped.
 
     Products of one platform and track that start within a second are one recording: the one processed last counts,
-    of equal ones the first by name and place. Consecutive slices start 25 s apart.
+    of equal ones the first by name and place. Consecutive slices start 25 s apart. A whole product stands for bursts
+    of its recording, and bursts for those that are among them; other bursts are kept beside each other.
     """
     kept: list[Granule] = []
     dropped = []
     order = sorted(granules, key=lambda g: (g.name[:3], g.track, g.start))
-    for granule in order:
+    for granule in (g for g in order if not g.bursts):
         rival = kept[-1] if kept else None
         same = rival is not None and (rival.name[:3], rival.track) == (granule.name[:3], granule.track)
         if not same or granule.start - rival.start > _SAME or _kind(rival) != _kind(granule):
@@ -138,7 +147,21 @@ def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tup
         kept[-1] = second
         why = "it lies there twice" if first.name == second.name else f"{second.name} is a later processing of it"
         dropped.append((first.name, why))
+    parts = sorted((g for g in order if g.bursts), key=lambda g: (g.processed, len(g.bursts)), reverse=True)
+    for part in parts:  # the one processed last comes first
+        rivals = [g for g in kept if _recording(g, part) and (not g.bursts or {*part.bursts} <= {*g.bursts})]
+        if rivals:
+            whole = not rivals[0].bursts
+            dropped.append((part.name, f"{rivals[0].name} {'holds' if whole else 'has'} its bursts"))
+        else:
+            kept.append(part)
     return tuple(sorted(kept)), tuple(dropped)
+
+
+def _recording(first: Granule, second: Granule) -> bool:
+    """True for two granules of one recording."""
+    near = abs(first.start - second.start) <= _SAME
+    return near and (first.name[:3], first.track, _kind(first)) == (second.name[:3], second.track, _kind(second))
 
 
 def passes(granules: Sequence[Granule]) -> dict[int, list[tuple[Granule, ...]]]:
@@ -194,15 +217,25 @@ def _entries(location: Location, folder: str = "", depth: int = 3) -> Iterable[s
         path = f"{folder}/{name}" if folder else name
         if _GRANULE.match(name) and name.upper().endswith((".SAFE", ".ZIP")):
             yield path
+        elif _GRANULE.fullmatch(name) and asf.recognises(location.join(path)):
+            yield path
         elif depth and _DAY.fullmatch(name) and location.is_folder(path):
             yield from _entries(location, path, depth - 1)
 
 
 def _state(place: Location) -> str:
-    """What changes when a product changes: its manifest's, or its zip's."""
+    """What changes when a product changes: its manifest's, its zip's, or that of every file of its bursts."""
+    if asf.recognises(place):
+        files = [file for pair in asf.find_bursts(place) for file in pair.files]
+        states = [f"{file} {_file_state(place.join(file))}" for file in files]
+        return hashlib.sha256("\n".join(states).encode()).hexdigest()
     if place.is_folder():
         inner = place.join(MANIFEST)
         place = inner if inner.exists() else place  # a folder around the SAFE folder: its own time
+    return _file_state(place)
+
+
+def _file_state(place: Location) -> str:
     if place.is_local:
         stat = os.stat(place.path)
         return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
@@ -217,23 +250,38 @@ def _stated(place: Location, size: int) -> str:
 
 def _facts(place: Location) -> dict:
     """What the manifest says, in JSON's kinds."""
+    if asf.recognises(place):
+        return _burst_facts(asf.read_bursts(place))
     document = open_container(place).read(MANIFEST)
     manifest = parse_manifest(document, f"{place.url}/{MANIFEST}")
     if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
         raise BadProduct(f"{place.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
+    return _manifest_facts(manifest, hashlib.sha256(document).hexdigest()[:16], manifest.footprint)
+
+
+def _manifest_facts(manifest: Manifest, revision: str, footprint) -> dict:
     return {
         "track": manifest.start_track,
-        "revision": hashlib.sha256(document).hexdigest()[:16],
-        "footprint": [list(corner) for corner in manifest.footprint],
+        "revision": revision,
+        "footprint": [list(corner) for corner in footprint],
         "processed": manifest.processed,
         "orbit_pass": manifest.orbit_pass,
     }
 
 
+def _burst_facts(found: asf.Extracted) -> dict:
+    """The same of bursts that were cut out, which see less than the manifest says; and which can't be used, and why."""
+    corners = dict.fromkeys(corner for swath in found.swaths for corner in swath.bursts[0].footprint)
+    facts = _manifest_facts(found.manifest, found.revision, corners)
+    names = [swath.measurement.removesuffix(".tiff") for swath in found.swaths]
+    return {**facts, "bursts": names, "lacking": [list(words) for words in found.broken]}
+
+
 def _granule(url: str, entry: str, facts: Mapping) -> Granule:
     name = granule_name(entry)
     corners = tuple((float(lon), float(lat)) for lon, lat in facts["footprint"])
-    words = corners, facts["processed"], facts.get("orbit_pass", "")  # a listing kept before has none
+    # a listing kept before has none of the last two
+    words = corners, facts["processed"], facts.get("orbit_pass", ""), tuple(facts.get("bursts", ()))
     return Granule(start_of(name), name, facts["track"], f"{url}/{entry}", facts["revision"], *words)
 
 

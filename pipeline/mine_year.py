@@ -111,7 +111,12 @@ class Year:
 
 def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None) -> Acquisition:
     """The products of one pass, only the annotations of the wanted polarization and swaths."""
-    products = tuple(open_product(url, settings.polarization, storage_options, swaths=swaths) for url in urls)
+    opened = [open_product(url, settings.polarization, storage_options, swaths=swaths) for url in urls]
+    products = tuple(p for p in opened if p.swaths)  # of bursts that were cut out none may be of these swaths
+    if not products:
+        raise BadProduct(
+            f"{opened[0].url}: expected bursts of {', '.join(sorted(swaths))} in {settings.polarization}, found none"
+        )
     if len({product.track for product in products}) > 1:
         raise BadProduct(f"products of one date must share a track, instead got {[p.granule for p in products]}")
     for product in products:
