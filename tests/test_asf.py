@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -104,20 +103,20 @@ def test_a_burst_alone_keeps_its_place_in_the_swath(small, tmp_path):
 def test_a_pair_has_the_same_coherence_and_costs_little_more_than_its_windows(tiny_scene, cut):
     dem = DemSource((str(tiny_scene.dem),), "ellipsoid")
     results = []
-    for places in (tiny_scene.products[:2], cut, (tiny_scene.products[0], cut[1])):
+    for places in (tiny_scene.products[:2], cut):
         request = PairRequest(*map(str, places), dem, tiny_scene.bbox, radar=True)
         results.append(pair_coherence(request))
-    (whole, groups, _), *others = results
+    (whole, groups, _), (parts, radar, bytes_read) = results
     assert len(groups) == 2 and np.nanmean(whole["coherence"]) > 0.7
-    for dataset, radar, bytes_read in others:
-        assert dataset["coherence"].values.tobytes() == whole["coherence"].values.tobytes()
-        for key, group in groups.items():
-            for name in ("reference", "secondary", "line_offset", "sample_offset"):
-                assert radar[key][name].values.tobytes() == group[name].values.tobytes()
-        windows = 2 * 4 * sum(group["reference"].size for group in groups.values())
-        assert windows < bytes_read < 1.5 * windows
+    assert parts["coherence"].values.tobytes() == whole["coherence"].values.tobytes()
+    for key, group in groups.items():
+        for name in ("reference", "secondary", "line_offset", "sample_offset"):
+            assert radar[key][name].values.tobytes() == group[name].values.tobytes()
+    windows = 2 * 4 * sum(group["reference"].size for group in groups.values())
+    assert windows < bytes_read < 1.5 * windows  # 1.3 measured, for 0.5 MB and four headers
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_tiff_that_gdal_wrote(small, pairs):
     """16-bit complex as GDAL has it, several lines a strip or deflated."""
     numbers = digital_numbers()[LINES : 2 * LINES].astype(np.float32)
@@ -231,8 +230,7 @@ def annotation_alone(place):
 
 
 def entity(place):
-    text = (place / "1.xml").read_text().replace("<burst>", '<!DOCTYPE b [<!ENTITY a "b">]><burst>', 1)
-    (place / "1.xml").write_text(text)
+    replace_in(place / "1.xml", "?>\n", '?>\n<!DOCTYPE b [<!ENTITY a "b">]>')
 
 
 def other_date(place):
@@ -323,14 +321,12 @@ def test_what_changed_is_read_again(small, pairs):
 
 
 def test_of_many_bursts_one_annotation_is_read(pairs):
+    for path in (pairs / PLACE).glob("*.xml"):
+        with open(path, "a") as file:
+            file.write(f"<!--{2_000_000 * '.'}-->")
     location = open_store(str(pairs / GRANULE))
-    found = asf.read_bursts(location)
-    assert len(found.swaths) == 3
-    xml = len(location.read_bytes(f"{found.swaths[0].annotation}"))
-    alone = open_store(str(pairs / GRANULE))
-    asf.read_bursts(alone)
-    rest = sum(p.stat().st_size for p in (pairs / PLACE).glob("*.tiff"))
-    assert alone.traffic.bytes_read < xml + 3 * min(xml, asf.HEAD) + rest
+    assert len(asf.read_bursts(location).swaths) == 3
+    assert 2_000_000 < location.traffic.bytes_read < 3_000_000
 
 
 def test_a_mixed_archive_gives_one_acquisition_a_date(tiny_scene, cut, tmp_path):
@@ -384,7 +380,6 @@ def test_bursts_processed_again_stand_for_the_old_ones():
 
 
 def test_bursts_in_a_bucket(s3, pairs):
-    shutil.rmtree(pairs / PLACE / "none", ignore_errors=True)
     (pairs / PLACE / "0.xml").unlink()
     place = open_store(s3.url("cut"))
     for path in pairs.rglob("*.*"):
@@ -401,7 +396,7 @@ def test_bursts_in_a_bucket(s3, pairs):
         found, _, bytes_read = reader.read(second, swath, swath.bursts[0], window)
         mine = next(s for s in first.swaths if s.measurement == swath.measurement)
         assert found.tobytes() == reader.read(first, mine, mine.bursts[0], window)[0].tobytes()
-        assert bytes_read < (pairs / GRANULE / swath.measurement).stat().st_size * 1.05
+        assert bytes_read < 1.5 * 4 * window.size + 16 * 1024  # and a header
 
 
 def test_an_empty_archive_says_what_is_expected(tmp_path):

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput, BadProduct, NoCoverage
 from ..model import Burst, Product, Swath, Window
-from ..storage import Location, RangeFile, open_store
+from ..storage import BLOCK, Location, RangeFile, open_store
 from .safe import Source, open_container
 
 SAMPLE = 4  # bytes: two 16-bit integers
 CHUNK = 64 * 1024 * 1024  # bytes of whole lines in flight at a time: bounds the memory beside the output
+MORE_HEADER = 8 * 1024  # bytes of a header beside its strip tables, at most
 UNCOMPRESSED, ZSTD = 1, 50000
 DEFLATE = (8, 32946)
 
@@ -185,7 +186,7 @@ def read_header(source: Source, swath: Swath, name: str) -> Measurement:
     BadProduct
         Another format, or a size that contradicts the annotation or the file.
     """
-    measurement = _read_header(source, name, swath.bursts[0].index)
+    measurement = _read_header(source, name, swath)
     found, expected = (measurement.lines, measurement.samples), (swath.lines, swath.samples)
     if found != expected:
         raise BadProduct(
@@ -204,8 +205,10 @@ def read_window(
     return open_measurement(product, swath, storage_options).read(burst, window)
 
 
-def _read_header(source: Source, name: str, first_burst: int) -> Measurement:
-    file = RangeFile(source.ranges, source.size())
+def _read_header(source: Source, name: str, swath: Swath) -> Measurement:
+    # The tables of a swath's strips take 110 kB, those of a single burst 12 kB: mines are small, their headers count.
+    block = min(BLOCK, 1 << (8 * swath.lines + MORE_HEADER).bit_length())
+    file = RangeFile(source.ranges, source.size(), block)
     try:
         with tifffile.TiffFile(file, name=name) as tiff:
             page = tiff.pages.first
@@ -231,7 +234,7 @@ def _read_header(source: Source, name: str, first_burst: int) -> Measurement:
                 dtype=np.dtype(tiff.byteorder + "i2"),
                 compression=int(page.compression),
                 lines_per_strip=min(page.rowsperstrip or page.imagelength, page.imagelength),
-                first_burst=first_burst,
+                first_burst=swath.bursts[0].index,
                 offsets=np.array(page.dataoffsets, np.int64),
                 byte_counts=np.array(page.databytecounts, np.int64),
             )
