@@ -21,12 +21,12 @@ import shapely.geometry
 from .errors import BadProduct, NoCoverage, Unavailable
 from .sentinel1 import asf
 from .sentinel1.annotation import Manifest, parse_manifest
+from .sentinel1.asf import GRANULE
 from .sentinel1.safe import MANIFEST, open_container
 from .storage import Location, open_store
 
 READERS = 8  # manifests under way at once
 AROUND = 0.03  # degrees, about 3 km, that a footprint may err and a window reach beyond the mine
-_GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
 _DAY = re.compile(r"\d{2}|\d{4}")  # folders of a year, a month, a day
 _SAME = np.timedelta64(
     1, "s"
@@ -148,20 +148,21 @@ def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tup
         why = "it lies there twice" if first.name == second.name else f"{second.name} is a later processing of it"
         dropped.append((first.name, why))
     parts = sorted((g for g in order if g.bursts), key=lambda g: (g.processed, len(g.bursts)), reverse=True)
-    for part in parts:  # the one processed last comes first
-        rivals = [g for g in kept if _recording(g, part) and (not g.bursts or {*part.bursts} <= {*g.bursts})]
-        if rivals:
-            whole = not rivals[0].bursts
-            dropped.append((part.name, f"{rivals[0].name} {'holds' if whole else 'has'} its bursts"))
-        else:
-            kept.append(part)
-    return tuple(sorted(kept)), tuple(dropped)
+    there: dict[tuple, list[Granule]] = {}
+    for granule in (*kept, *parts):  # of bursts those processed last come first
+        others = there.setdefault((granule.name[:3], granule.track, _kind(granule)), [])
+        rival = next((g for g in others if granule.bursts and _holds(g, granule)), None)
+        if rival:
+            dropped.append((granule.name, f"{rival.name} holds its bursts"))
+            continue
+        others.append(granule)
+    return tuple(sorted(g for others in there.values() for g in others)), tuple(dropped)
 
 
-def _recording(first: Granule, second: Granule) -> bool:
-    """True for two granules of one recording."""
-    near = abs(first.start - second.start) <= _SAME
-    return near and (first.name[:3], first.track, _kind(first)) == (second.name[:3], second.track, _kind(second))
+def _holds(granule: Granule, part: Granule) -> bool:
+    """True where a granule of the same platform and track is of the same recording and has all bursts of a part."""
+    has_all = not granule.bursts or {*part.bursts} <= {*granule.bursts}
+    return has_all and abs(granule.start - part.start) <= _SAME
 
 
 def passes(granules: Sequence[Granule]) -> dict[int, list[tuple[Granule, ...]]]:
@@ -215,9 +216,9 @@ def _entries(location: Location, folder: str = "", depth: int = 3) -> Iterable[s
     """Paths of products below a folder, by name."""
     for name in location.list(folder):
         path = f"{folder}/{name}" if folder else name
-        if _GRANULE.match(name) and name.upper().endswith((".SAFE", ".ZIP")):
+        if GRANULE.match(name) and name.upper().endswith((".SAFE", ".ZIP")):
             yield path
-        elif _GRANULE.fullmatch(name) and asf.recognises(location.join(path)):
+        elif GRANULE.fullmatch(name) and asf.recognises(location.join(path)):
             yield path
         elif depth and _DAY.fullmatch(name) and location.is_folder(path):
             yield from _entries(location, path, depth - 1)
@@ -287,14 +288,13 @@ def _granule(url: str, entry: str, facts: Mapping) -> Granule:
 
 def granule_name(text: str) -> str:
     """The name of an IW SLC at the end of a path or at the start of an id; empty where there is none."""
-    match = _GRANULE.match(text.rsplit("/", 1)[-1])
+    match = GRANULE.match(text.rsplit("/", 1)[-1])
     return match[0] if match else ""
 
 
 def start_of(name: str) -> np.datetime64:
     """When a granule starts, datetime64[ns], whole seconds: from its name."""
-    day = _GRANULE.match(name)[2]
-    return np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:11]}:{day[11:13]}:{day[13:15]}", "ns")
+    return asf.name_time(GRANULE.match(name)[2])
 
 
 def _kind(granule: Granule) -> str:

@@ -355,7 +355,7 @@ def test_bursts_of_a_granule_in_two_places_are_one_acquisition(small, tmp_path):
     listed = list_archive(tmp_path)
     ((_, (date,)),) = passes(listed.granules).items()
     assert {g.bursts for g in date} == {("IW2/VV/0", "IW2/VV/1"), ("IW2/VV/1", "IW2/VV/2")}
-    assert listed.dropped == ((GRANULE, f"{GRANULE} has its bursts"),)
+    assert listed.dropped == ((GRANULE, f"{GRANULE} holds its bursts"),)
     acquisition = open_acquisition([g.url for g in date], Settings())
     bursts = acquisition.bursts("VV")
     assert sorted(b.index for b in bursts) == [0, 1, 2]

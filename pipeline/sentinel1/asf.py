@@ -35,7 +35,7 @@ from .safe import POLARIZATIONS, Folder, check_polarization
 HEAD = 64 * 1024  # bytes: the manifest comes first and has the checksums of all files, so XMLs alike so far are one
 MARGIN = np.timedelta64(5, "s")  # a burst may begin that long before the time in the name, which counts otherwise
 _FILE = re.compile(r"(0|[1-9]\d?)\.(tiff|xml)")
-_GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
+GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
 
 
 @dataclass(frozen=True, order=True)
@@ -74,7 +74,7 @@ class Extracted:
 def recognises(location: Location) -> bool:
     """True where a folder is named after a granule and has a folder of a swath."""
     return bool(
-        _GRANULE.fullmatch(location.name) and location.is_folder() and not {*IW_SWATHS}.isdisjoint(location.list())
+        GRANULE.fullmatch(location.name) and location.is_folder() and not {*IW_SWATHS}.isdisjoint(location.list())
     )
 
 
@@ -147,7 +147,7 @@ def read_bursts(
     Unavailable
         A file can't be read.
     """
-    if not _GRANULE.fullmatch(location.name):
+    if not GRANULE.fullmatch(location.name):
         raise BadProduct(f"{location.url}: expected a folder named after its granule (S1A_IW_SLC__1SDV_…); rename it")
     every = find_bursts(location)
     pairs = [p for p in every if polarization is None or p.polarization == polarization.upper()]
@@ -262,10 +262,10 @@ def _burst(document: _Document, pair: BurstFiles, location: Location) -> Swath:
 
 def _check_granule(document: _Document, swath: Swath, granule: str) -> None:
     """An XML of another granule would give the samples another time and orbit: refused."""
-    platform, start, stop, orbit = _GRANULE.fullmatch(granule).groups()
+    platform, start, stop, orbit = GRANULE.fullmatch(granule).groups()
     times = np.array([burst.azimuth_time for burst in swath.bursts])
     found = document.manifest.platform, document.manifest.absolute_orbit
-    inside = _time(start) - MARGIN <= times.min() and times.max() <= _time(stop) + MARGIN
+    inside = name_time(start) - MARGIN <= times.min() and times.max() <= name_time(stop) + MARGIN
     if found != (platform, int(orbit)) or not inside:
         raise BadProduct(
             f"{document.name}: expected the annotation of {granule}, found one of {found[0]}, orbit {found[1]}, "
@@ -274,6 +274,6 @@ def _check_granule(document: _Document, swath: Swath, granule: str) -> None:
         )
 
 
-def _time(text: str) -> np.datetime64:
-    """``20210304T164325``."""
+def name_time(text: str) -> np.datetime64:
+    """A time as names have it, ``20210304T164325``: datetime64[ns]."""
     return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:15]}", "ns")
