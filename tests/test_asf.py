@@ -10,8 +10,9 @@ import rasterio
 
 from pipeline.archive import Granule, list_archive, passes, resolve
 from pipeline.commands.coherence import PairRequest, pair_coherence
+from pipeline.commands.run import RunRequest, make_plan, parse_settings
 from pipeline.errors import BadInput, BadProduct, NoCoverage
-from pipeline.mine_year import DemSource, open_acquisition
+from pipeline.mine_year import DemSource, make_year, open_acquisition
 from pipeline.model import Window
 from pipeline.sentinel1 import asf, products, safe
 from pipeline.sentinel1.measurement import open_measurement
@@ -24,6 +25,7 @@ from pipeline.storage import open_store
 
 from .asf_replica import metadata_xml, write_burst, write_bursts
 from .test_reader import GRANULE, LINES, SAMPLES, annotation_xml, digital_numbers, files, tiff, write_folder
+from .tiny_scene import SETTINGS
 
 PLACE = f"{GRANULE}/IW2/VV"
 
@@ -346,6 +348,20 @@ def test_a_mixed_archive_gives_one_acquisition_a_date(tiny_scene, cut, tmp_path)
     for date in dates:
         bursts = open_acquisition([g.url for g in date], Settings(), {"IW2"}).bursts("VV")
         assert [b.burst_id for b in bursts] == ["t069_147303_iw2", "t069_147304_iw2"]
+
+
+def test_a_year_over_a_mixed_archive_is_the_same(tiny_scene, cut, tmp_path):
+    for place in (*cut, *tiny_scene.products[2:4]):
+        (tmp_path / place.name).symlink_to(place)
+    dem, years = DemSource((str(tiny_scene.dem),), "ellipsoid"), []
+    for archive in (tiny_scene.slc, tmp_path):
+        places = {"archive": str(archive), "mine": str(tiny_scene.mine), "out": str(tmp_path / "out")}
+        request = RunRequest(**places, years=(2021,), dem=dem, settings=parse_settings(list(SETTINGS)))
+        (job,) = make_plan(request, print).jobs
+        years.append(make_year(job))
+    whole, mixed = years
+    assert [name for name in whole.cube.data_vars if not whole.cube[name].equals(mixed.cube[name])] == []
+    assert mixed.bytes_read < 1.5 * mixed.window_bytes  # 1.2 measured
 
 
 def test_bursts_of_a_granule_in_two_places_are_one_acquisition(small, tmp_path):
