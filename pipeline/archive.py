@@ -1,7 +1,8 @@
 """What a folder of Sentinel-1 products holds: granules by track and date, from names and manifests alone.
 
 A product that can't be used is listed with its reason, and the others go on. Of a product that was processed again, or
-that lies there twice, one granule remains.
+that lies there twice, one granule remains. Bursts that were cut out of a product are one granule with its name; where
+the product itself is there, it stands for them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import shapely.geometry
 
 from .errors import BadProduct, NoCoverage, Unavailable
 from .model import Orbit
-from .sentinel1.annotation import parse_manifest
+from .sentinel1 import asf
+from .sentinel1.annotation import Manifest, parse_manifest
+from .sentinel1.asf import GRANULE
 from .sentinel1.safe import MANIFEST, open_container
 from .storage import Location, open_store
 
@@ -27,7 +30,6 @@ COLLECTION = "sentinel-1-slc"
 PRESETS = {"cdse": f"stac+https://stac.dataspace.copernicus.eu/v1#{COLLECTION}"}  # STAC APIs by name
 READERS = 8  # manifests under way at once
 AROUND = 0.03  # degrees, about 3 km, that a footprint may err and a window reach beyond the mine
-_GRANULE = re.compile(r"(S1[A-D])_IW_SLC__1S[SD][HV]_(\d{8}T\d{6})_(\d{8}T\d{6})_(\d{6})_[0-9A-F]{6}_[0-9A-F]{4}")
 _DAY = re.compile(r"\d{2}|\d{4}")  # folders of a year, a month, a day
 _SAME = np.timedelta64(
     1, "s"
@@ -46,7 +48,8 @@ class Granule:
     ``revision`` is a checksum of its manifest, which in turn holds those of all its files. ``footprint``: its corners
     as (lon, lat) degrees, empty where not known. ``processed``: when, as its manifest says. ``orbit_pass``:
     ``"ascending"``, ``"descending"``, or empty where not known. ``orbits``: names of the orbit files that stand for its
-    annotated orbit, empty where none does; ``orbit``: what was read of them, see `orbits`.
+    annotated orbit, empty where none does; ``orbit``: what was read of them, see `orbits`. ``bursts``: where not
+    the whole product is there but bursts of it, which, as ``"IW2/VV/7"``; its footprint and revision are theirs.
     """
 
     start: np.datetime64
@@ -59,12 +62,14 @@ class Granule:
     orbit_pass: str = field(default="", compare=False, repr=False)
     orbits: tuple[str, ...] = field(default=(), compare=False)
     orbit: Orbit | None = field(default=None, compare=False, repr=False)
+    bursts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What an archive holds. ``broken``: name and reason of products that can't be used; ``dropped``: of those that
-    another one stands for; ``facts``: for the next listing, see `list_archive`."""
+    """What an archive holds. ``broken``: name and reason of products that can't be used, or of single bursts, named
+    ``"S1A_…_7C85/IW2/VV/7"``; ``dropped``: of those that another one stands for; ``facts``: for the next listing, see
+    `list_archive`."""
 
     granules: tuple[Granule, ...]
     broken: tuple[tuple[str, str], ...] = ()
@@ -75,9 +80,10 @@ class Listed:
 def list_archive(
     url: str | os.PathLike, storage_options: dict | None = None, known: Mapping[str, dict] | None = None
 ) -> Listed:
-    """Every IW SLC product (SAFE folder or zip) in a folder or in its folders by year, month and day.
+    """Every IW SLC product (SAFE folder or zip, folder of bursts) in a folder or in its folders by year, month and day.
 
-    The track is read from each manifest: the formula that gives it from the orbit number changed for S1C.
+    The track is read from each manifest: the formula that gives it from the orbit number changed for S1C. Of bursts
+    their annotation and the TIFFs' headers are read too, since any of them may be missing or broken.
 
     Parameters
     ----------
@@ -113,16 +119,18 @@ def list_archive(
 
     with ThreadPoolExecutor(READERS) as pool:
         facts = dict(zip(entries, pool.map(read, entries), strict=True))
-    broken = tuple((granule_name(entry), f["broken"]) for entry, f in facts.items() if "broken" in f)
+    broken = [(granule_name(entry), f["broken"]) for entry, f in facts.items() if "broken" in f]
+    broken += [(f"{granule_name(entry)}/{n}", why) for entry, f in facts.items() for n, why in f.get("lacking", ())]
     good = {entry: f for entry, f in facts.items() if "broken" not in f}
     if not facts:
         raise NoCoverage(
-            f"{location.url}: no Sentinel-1 IW SLC product found; expected folders S1*_IW_SLC__*.SAFE or zips"
+            f"{location.url}: no Sentinel-1 IW SLC product found; expected folders S1*_IW_SLC__*.SAFE, zips, or "
+            f"folders S1*_IW_SLC__* of bursts (IW2/VV/7.tiff, .xml)"
         )
     if not good:
         raise BadProduct(f"none of {len(broken)} product(s) can be used; the first: {broken[0][1]}")
     granules, dropped = resolve(_granule(str(url).rstrip("/"), entry, f) for entry, f in good.items())
-    return Listed(granules, broken, dropped, good)
+    return Listed(granules, tuple(broken), dropped, good)
 
 
 def list_granules(url: str | os.PathLike, storage_options: dict | None = None) -> list[Granule]:
@@ -134,12 +142,13 @@ def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tup
     """One granule of each recording, by start time, and name and reason of those that are dropped.
 
     Products of one platform and track that start within a second are one recording: the one processed last counts,
-    of equal ones the first by name and place. Consecutive slices start 25 s apart.
+    of equal ones the first by name and place. Consecutive slices start 25 s apart. A whole product stands for bursts
+    of its recording, and bursts for those that are among them; other bursts are kept beside each other.
     """
     kept: list[Granule] = []
     dropped = []
     order = sorted(granules, key=lambda g: (g.name[:3], g.track, g.start))
-    for granule in order:
+    for granule in (g for g in order if not g.bursts):
         rival = kept[-1] if kept else None
         same = rival is not None and (rival.name[:3], rival.track) == (granule.name[:3], granule.track)
         if not same or granule.start - rival.start > _SAME or _kind(rival) != _kind(granule):
@@ -149,7 +158,22 @@ def resolve(granules: Iterable[Granule]) -> tuple[tuple[Granule, ...], tuple[tup
         kept[-1] = second
         why = "it lies there twice" if first.name == second.name else f"{second.name} is a later processing of it"
         dropped.append((first.name, why))
-    return tuple(sorted(kept)), tuple(dropped)
+    parts = sorted((g for g in order if g.bursts), key=lambda g: (g.processed, len(g.bursts)), reverse=True)
+    there: dict[tuple, list[Granule]] = {}
+    for granule in (*kept, *parts):  # of bursts those processed last come first
+        others = there.setdefault((granule.name[:3], granule.track, _kind(granule)), [])
+        rival = next((g for g in others if granule.bursts and _holds(g, granule)), None)
+        if rival:
+            dropped.append((granule.name, f"{rival.name} holds its bursts"))
+            continue
+        others.append(granule)
+    return tuple(sorted(g for others in there.values() for g in others)), tuple(dropped)
+
+
+def _holds(granule: Granule, part: Granule) -> bool:
+    """True where a granule of the same platform and track is of the same recording and has all bursts of a part."""
+    has_all = not granule.bursts or {*part.bursts} <= {*granule.bursts}
+    return has_all and abs(granule.start - part.start) <= _SAME
 
 
 def passes(granules: Sequence[Granule]) -> dict[int, list[tuple[Granule, ...]]]:
@@ -202,17 +226,27 @@ def _entries(location: Location, folder: str = "", depth: int = 3) -> Iterable[s
     """Paths of products below a folder, by name."""
     for name in location.list(folder):
         path = f"{folder}/{name}" if folder else name
-        if _GRANULE.match(name) and name.upper().endswith((".SAFE", ".ZIP")):
+        if GRANULE.match(name) and name.upper().endswith((".SAFE", ".ZIP")):
+            yield path
+        elif GRANULE.fullmatch(name) and asf.recognises(location.join(path)):
             yield path
         elif depth and _DAY.fullmatch(name) and location.is_folder(path):
             yield from _entries(location, path, depth - 1)
 
 
 def _state(place: Location) -> str:
-    """What changes when a product changes: its manifest's, or its zip's."""
+    """What changes when a product changes: its manifest's, its zip's, or that of every file of its bursts."""
+    if asf.recognises(place):
+        files = [file for pair in asf.find_bursts(place) for file in pair.files]
+        states = [f"{file} {_file_state(place.join(file))}" for file in files]
+        return hashlib.sha256("\n".join(states).encode()).hexdigest()
     if place.is_folder():
         inner = place.join(MANIFEST)
         place = inner if inner.exists() else place  # a folder around the SAFE folder: its own time
+    return _file_state(place)
+
+
+def _file_state(place: Location) -> str:
     if place.is_local:
         stat = os.stat(place.path)
         return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
@@ -225,44 +259,55 @@ def _stated(place: Location) -> str:
 
 def _facts(place: Location) -> dict:
     """What the manifest says, in JSON's kinds."""
+    if asf.recognises(place):
+        return _burst_facts(asf.read_bursts(place))
     document = open_container(place).read(MANIFEST)
     manifest = parse_manifest(document, f"{place.url}/{MANIFEST}")
     if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
         raise BadProduct(f"{place.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
+    return _manifest_facts(manifest, hashlib.sha256(document).hexdigest()[:16], manifest.footprint)
+
+
+def _manifest_facts(manifest: Manifest, revision: str, footprint) -> dict:
     return {
         "track": manifest.start_track,
-        "revision": hashlib.sha256(document).hexdigest()[:16],
-        "footprint": [list(corner) for corner in manifest.footprint],
+        "revision": revision,
+        "footprint": [list(corner) for corner in footprint],
         "processed": manifest.processed,
         "orbit_pass": manifest.orbit_pass,
     }
 
 
+def _burst_facts(found: asf.Extracted) -> dict:
+    """The same of bursts that were cut out, which see less than the manifest says; and which can't be used, and why."""
+    corners = dict.fromkeys(corner for swath in found.swaths for corner in swath.bursts[0].footprint)
+    facts = _manifest_facts(found.manifest, found.revision, corners)
+    names = [swath.measurement.removesuffix(".tiff") for swath in found.swaths]
+    return {**facts, "bursts": names, "lacking": [list(words) for words in found.broken]}
+
+
 def _granule(url: str, entry: str, facts: Mapping) -> Granule:
     name = granule_name(entry)
     corners = tuple((float(lon), float(lat)) for lon, lat in facts["footprint"])
-    words = corners, facts["processed"], facts.get("orbit_pass", "")  # a listing kept before has none
+    # a listing kept before has none of the last two
+    words = corners, facts["processed"], facts.get("orbit_pass", ""), tuple(facts.get("bursts", ()))
     return Granule(start_of(name), name, facts["track"], f"{url}/{entry}", facts["revision"], *words)
 
 
 def granule_name(text: str) -> str:
     """The name of an IW SLC at the end of a path or at the start of an id; empty where there is none."""
-    match = _GRANULE.match(text.rsplit("/", 1)[-1])
+    match = GRANULE.match(text.rsplit("/", 1)[-1])
     return match[0] if match else ""
 
 
 def start_of(name: str) -> np.datetime64:
     """When a granule starts, datetime64[ns], whole seconds: from its name."""
-    return _instant(_GRANULE.match(name)[2])
+    return asf.name_time(GRANULE.match(name)[2])
 
 
 def stop_of(name: str) -> np.datetime64:
     """When a granule ends, datetime64[ns], whole seconds: from its name."""
-    return _instant(_GRANULE.match(name)[3])
-
-
-def _instant(text: str) -> np.datetime64:
-    return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:15]}", "ns")
+    return asf.name_time(GRANULE.match(name)[3])
 
 
 def _kind(granule: Granule) -> str:

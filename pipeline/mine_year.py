@@ -27,7 +27,7 @@ from .model import Mine, Pair
 from .orbits import ANNOTATION, kind_of, orbit_word
 from .pairs import find_pairs
 from .sentinel1.orbit_files import with_orbit
-from .sentinel1.safe import open_product
+from .sentinel1.products import open_product
 from .settings import Settings
 from .stack import Acquisition, BurstReader, Frame, PairCoherence, coherence_stack, make_frame
 from .variables import reason_codes
@@ -93,9 +93,19 @@ class Year:
     broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
 
 
-def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None) -> Acquisition:
-    """The products of one pass, only the annotations of the wanted polarization and swaths."""
-    products = tuple(open_product(url, settings.polarization, storage_options, swaths=swaths) for url in urls)
+def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None, orbits=None) -> Acquisition:
+    """The products of one pass, only the annotations of the wanted polarization and swaths.
+
+    ``orbits``: for each URL one that stands for the annotation's, or None.
+    """
+    opened = [open_product(url, settings.polarization, storage_options, swaths=swaths) for url in urls]
+    if orbits:
+        opened = [with_orbit(p, orbit) if orbit else p for p, orbit in zip(opened, orbits, strict=True)]
+    products = tuple(p for p in opened if p.swaths)  # of bursts that were cut out none may be of these swaths
+    if not products:
+        raise BadProduct(
+            f"{opened[0].url}: expected bursts of {', '.join(sorted(swaths))} in {settings.polarization}, found none"
+        )
     if len({product.track for product in products}) > 1:
         raise BadProduct(f"products of one date must share a track, instead got {[p.granule for p in products]}")
     for product in products:
@@ -120,9 +130,8 @@ def open_date(granules: Sequence[Granule], settings: Settings, swaths=None, stor
             raise Unavailable(
                 f"{granule.name}: expected the vectors of {orbit_word(granule)}, found none; run it again"
             )
-    date = open_acquisition([g.url for g in granules], settings, swaths, storage_options)
-    pairs = zip(date.products, granules, strict=True)
-    return Acquisition(tuple(with_orbit(p, g.orbit) if g.orbit else p for p, g in pairs))
+    orbits = [granule.orbit for granule in granules]
+    return open_acquisition([granule.url for granule in granules], settings, swaths, storage_options, orbits)
 
 
 def open_frame(mine: Mine, reference: Acquisition, dem: DemSource, settings: Settings, storage_options=None) -> Frame:

@@ -217,7 +217,10 @@ class Coregistered:
 
 @dataclass(frozen=True, eq=False)
 class Acquisition:
-    """What one pass recorded: one product, or the consecutive slices that a mine on their border needs."""
+    """What one pass recorded: one product, or the consecutive slices that a mine on their border needs.
+
+    Where several hold a burst, that of the first counts.
+    """
 
     products: tuple[Product, ...]
 
@@ -236,7 +239,10 @@ class Acquisition:
 
     def bursts(self, polarization: str) -> list[Burst]:
         """Every burst with samples of one polarization, each id once."""
-        found = {burst.burst_id: burst for _, swath in self._measured(polarization) for burst in swath.bursts}
+        found: dict[str, Burst] = {}
+        for _, swath in self._measured(polarization):
+            for burst in swath.bursts:
+                found.setdefault(burst.burst_id, burst)  # the one that `find` finds
         return list(found.values())
 
     def _measured(self, polarization: str) -> Iterator[tuple[Product, Swath]]:

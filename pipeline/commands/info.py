@@ -10,7 +10,7 @@ import numpy as np
 from ..insar.mapping import pixel_times
 from ..insar.range_doppler import incidence_angle, radar_coordinates
 from ..model import Burst, Product
-from ..sentinel1.safe import open_product
+from ..sentinel1.products import open_product
 from .checks import check_point
 
 

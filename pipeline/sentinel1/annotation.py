@@ -85,13 +85,13 @@ class _Node:
         return self.convert(path, lambda text: np.array(text.split(), dtype), "numbers")
 
 
-def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
+def parse_manifest(xml: bytes | Element, name: str = "manifest.safe") -> Manifest:
     """The facts of a ``manifest.safe``.
 
     Parameters
     ----------
-    xml : bytes
-        Content of the file.
+    xml : bytes or Element
+        Content of the file, or its root element.
     name : str
         How messages call it.
 
@@ -100,7 +100,7 @@ def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
     BadProduct
         Unreadable XML, or a fact is missing.
     """
-    root = _Node(read_xml(xml, name), name)
+    root = _root(xml, name)
     platform = root.one(".//{*}platform")
     orbits = root.one(".//{*}orbitReference")
     tracks = {n.element.get("type"): n for n in orbits.all("{*}relativeOrbitNumber")}
@@ -136,13 +136,13 @@ def _corners(root: _Node) -> tuple[tuple[float, float], ...]:
     return corners if good else ()
 
 
-def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str | None = None) -> Swath:
+def parse_annotation(xml: bytes | Element, manifest: Manifest, name: str, measurement: str | None = None) -> Swath:
     """The values of one annotation: a swath in one polarization with its bursts.
 
     Parameters
     ----------
-    xml : bytes
-        Content of the annotation.
+    xml : bytes or Element
+        Content of the annotation, or an element that holds what its root does.
     manifest : Manifest
         Facts of the product it belongs to.
     name : str
@@ -160,7 +160,7 @@ def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str
     BadProduct
         Unreadable XML, a missing or malformed element, another mode than IW SLC, or sizes that contradict each other.
     """
-    root = _Node(read_xml(xml, name), name)
+    root = _root(xml, name)
     header, image, timing = root.one("adsHeader"), root.one("imageAnnotation/imageInformation"), root.one("swathTiming")
     swath, mode, product_type = header.text("swath"), header.text("mode"), header.text("productType")
     if (mode, product_type) != ("IW", "SLC") or swath not in IW_SWATHS:
@@ -199,6 +199,10 @@ def read_xml(xml: bytes, name: str) -> Element:
         raise BadProduct(
             f"{name}: expected XML, found something unreadable ({error}); download the product again"
         ) from error
+
+
+def _root(xml: bytes | Element, name: str) -> _Node:
+    return _Node(xml if isinstance(xml, Element) else read_xml(xml, name), name)
 
 
 def utc(text: str) -> np.datetime64:

@@ -1,8 +1,9 @@
 """Samples of a burst window, read from the measurement TIFF by byte range.
 
-A measurement holds a swath's bursts one below the other as 16-bit complex integers, one strip a line, uncompressed: the
-samples of a window lie in one byte range per line. The header is read once per `Measurement`; of the rest only what the
-window needs, neighbouring lines together where the gap between them costs less than a request.
+A measurement holds a swath's bursts one below the other (or one alone, where they were cut out) as 16-bit complex
+integers, one strip a line, uncompressed: the samples of a window lie in one byte range per line. The header is read
+once per `Measurement`; of the rest only what the window needs, neighbouring lines together where the gap between them
+costs less than a request.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from numpy.typing import NDArray
 
 from ..errors import BadInput, BadProduct, NoCoverage
 from ..model import Burst, Product, Swath, Window
-from ..storage import Location, RangeFile, open_store
+from ..storage import BLOCK, Location, RangeFile, open_store
 from .safe import Source, open_container
 
 SAMPLE = 4  # bytes: two 16-bit integers
 CHUNK = 64 * 1024 * 1024  # bytes of whole lines in flight at a time: bounds the memory beside the output
+MORE_HEADER = 8 * 1024  # bytes of a header beside its strip tables, at most
 UNCOMPRESSED, ZSTD = 1, 50000
 DEFLATE = (8, 32946)
 
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """The samples of one swath in one polarization: where every line lies.
+    """The samples of one swath in one polarization, or of one burst of it: where every line lies.
 
     Lines count in the measurement, all bursts one below the other. Products of the agency have one uncompressed strip a
     line. Rewritten ones with several lines a strip, or deflate or zstd strips, are read too, by whole strips.
@@ -41,6 +43,7 @@ class Measurement:
     dtype: np.dtype
     compression: int
     lines_per_strip: int
+    first_burst: int  # index of the burst that comes first: 0, but where bursts were cut out
     offsets: NDArray[np.int64] = field(repr=False)  # (strip,), bytes; 0 with byte count 0: a strip of zeros, not stored
     byte_counts: NDArray[np.int64] = field(repr=False)  # (strip,)
 
@@ -83,7 +86,7 @@ class Measurement:
         if wanted.size == 0:
             raise NoCoverage(f"window {window} of burst {burst.burst_id} has no valid sample")
         out = np.full(window.shape, complex(np.nan, np.nan), np.complex64)
-        lines = burst.index * burst.lines + window.line_start + wanted
+        lines = (burst.index - self.first_burst) * burst.lines + window.line_start + wanted
         read = self._read_lines if self.compression == UNCOMPRESSED else self._read_strips
         step = max(1, CHUNK // (self.samples * SAMPLE))
         for k in range(0, wanted.size, step):
@@ -172,8 +175,18 @@ def open_measurement(
         )
     location = open_store(product.url, **(storage_options or {})) if location is None else location
     source = open_container(location).source(swath.measurement)
-    name = f"{location.url}: {swath.measurement}"
-    measurement = _read_header(source, name)
+    return read_header(source, swath, f"{location.url}: {swath.measurement}")
+
+
+def read_header(source: Source, swath: Swath, name: str) -> Measurement:
+    """Header of a measurement, checked against the annotation of its swath; messages call it ``name``.
+
+    Raises
+    ------
+    BadProduct
+        Another format, or a size that contradicts the annotation or the file.
+    """
+    measurement = _read_header(source, name, swath)
     found, expected = (measurement.lines, measurement.samples), (swath.lines, swath.samples)
     if found != expected:
         raise BadProduct(
@@ -192,8 +205,10 @@ def read_window(
     return open_measurement(product, swath, storage_options).read(burst, window)
 
 
-def _read_header(source: Source, name: str) -> Measurement:
-    file = RangeFile(source.ranges, source.size())
+def _read_header(source: Source, name: str, swath: Swath) -> Measurement:
+    # The tables of a swath's strips take 110 kB, those of a single burst 12 kB: mines are small, their headers count.
+    block = min(BLOCK, 1 << (8 * swath.lines + MORE_HEADER).bit_length())
+    file = RangeFile(source.ranges, source.size(), block)
     try:
         with tifffile.TiffFile(file, name=name) as tiff:
             page = tiff.pages.first
@@ -219,6 +234,7 @@ def _read_header(source: Source, name: str) -> Measurement:
                 dtype=np.dtype(tiff.byteorder + "i2"),
                 compression=int(page.compression),
                 lines_per_strip=min(page.rowsperstrip or page.imagelength, page.imagelength),
+                first_burst=swath.bursts[0].index,
                 offsets=np.array(page.dataoffsets, np.int64),
                 byte_counts=np.array(page.databytecounts, np.int64),
             )

@@ -220,8 +220,7 @@ def open_product(
     Unavailable
         The URL can't be read.
     """
-    if polarization is not None and polarization.upper() not in POLARIZATIONS:
-        raise BadInput(f"polarization must be one of {', '.join(POLARIZATIONS)}, instead got {polarization!r}")
+    check_polarization(polarization)
     location = open_store(url, **(storage_options or {}))
     container = open_container(location)
     names = container.names()
@@ -242,6 +241,12 @@ def open_product(
         processor_version=manifest.processor_version,
         swaths=_swaths(container, _of_swaths(names, swaths), manifest, polarization, location.url),
     )
+
+
+def check_polarization(polarization: str | None) -> None:
+    """`BadInput` unless it is one that Sentinel-1 has, or None."""
+    if polarization is not None and polarization.upper() not in POLARIZATIONS:
+        raise BadInput(f"polarization must be one of {', '.join(POLARIZATIONS)}, instead got {polarization!r}")
 
 
 def _of_swaths(names: list[str], swaths: Collection[str] | None) -> list[str]:
