@@ -59,6 +59,7 @@ class Outcome:
     requests: int = 0
     bytes_read: int = 0
     window_bytes: int = 0
+    retries: int = 0  # requests made again because the first failed
     broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -275,6 +276,7 @@ def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
         requests=year.requests,
         bytes_read=year.bytes_read,
         window_bytes=year.window_bytes,
+        retries=year.retries,
         broken=year.broken,
         seconds=seconds,
         **_pair_facts(cube),

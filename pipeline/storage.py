@@ -41,10 +41,11 @@ BLOCK = 128 * 1024  # bytes; what `Location.open` fetches at a time: a measureme
 
 
 class Traffic:
-    """Requests made, bytes read and seconds waited for them so far; safe to add to from several threads."""
+    """Requests made, those made again, bytes read and seconds waited so far; safe to add to from several threads."""
 
     def __init__(self):
         self.requests = 0
+        self.retries = 0
         self.bytes_read = 0
         self.seconds = 0.0
         self._lock = threading.Lock()
@@ -55,6 +56,18 @@ class Traffic:
             self.requests += requests
             self.bytes_read += bytes_read
             self.seconds += seconds
+
+    def retried(self) -> None:
+        """Count a request that is made again because the first failed; `requests` doesn't hold it."""
+        with self._lock:
+            self.retries += 1
+
+    def taken(self) -> tuple[int, int, int]:
+        """Requests, bytes and retries since this was last asked; counting begins anew."""
+        with self._lock:
+            out = self.requests, self.bytes_read, self.retries
+            self.requests = self.bytes_read = self.retries = 0
+        return out
 
     def __reduce__(self):
         return Traffic, ()  # a lock doesn't pickle, and a copy in another process counts for itself
@@ -114,7 +127,7 @@ class Location:
         started = time.perf_counter()
         with self._mapped(path, "read"):
             bucket, key = self._object(path)
-            data = bucket.read(key) if bucket else self.fs.cat_file(self._full(path))
+            data = bucket.read(key, self.traffic.retried) if bucket else self.fs.cat_file(self._full(path))
         self.traffic.add(1, len(data), time.perf_counter() - started)
         return data
 
@@ -162,7 +175,7 @@ class Location:
                 return
             bucket, key = self._object(path)
             if bucket:
-                bucket.write(key, data)
+                bucket.write(key, data, self.traffic.retried)
             else:
                 self.fs.pipe_file(self._full(path), data)
 
@@ -171,7 +184,7 @@ class Location:
         with self._mapped(path, "write"):
             bucket, key = self._object(path)
             if bucket:
-                return bucket.create(key, data)
+                return bucket.create(key, data, self.traffic.retried)
             try:
                 if self.is_local:
                     with self._temporary(path, data) as temporary:
@@ -211,7 +224,7 @@ class Location:
     def _remote(self, path, merged):
         bucket, key = self._object(path)
         if bucket:
-            return bucket.ranges(key, merged)
+            return bucket.ranges(key, merged, self.traffic.retried)
         full = self._full(path)
         if len(merged) == 1:
             return [self.fs.cat_file(full, start=merged[0][0], end=merged[0][1])]
