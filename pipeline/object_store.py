@@ -31,7 +31,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 ATTEMPTS = 5  # of one request
-PAUSE = 0.1  # s before the second, then twice as long each time, up to a half more by chance: many shall not come at once
+PAUSE = 0.1  # s before the second, twice as long each time; up to a half more by chance, against many at once
 PATIENCE = 60.0  # s after which nothing is tried again
 RETRY = {"max_retries": 0, "retry_timeout": timedelta(seconds=PATIENCE)}  # the client's own
 TIMEOUT = {"connect_timeout": "5s", "timeout": "120s"}
