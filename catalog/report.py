@@ -269,12 +269,13 @@ def _row(facts: Mapping, kind: str, more: str) -> str:
         name = f'<a href="../{quote(item_path(mine, int(year)))}">{name}</a>'
     if facts.get("state") in ("done", "skipped") and mine:
         name += f' <a class="quiet" href="../pages/mine.html?id={quote(mine, safe="")}">page</a>'
+    state = escape(str(facts.get("state")))
     look = "bad" if kind == "failed" else "warned" if kind in NEEDS_SOMEBODY else ""
     spent = sum(v for v in (facts.get("seconds") or {}).values() if _is_number(v))
     requests, read = (facts.get(name) or 0 for name in ("requests", "bytes_read"))
     retries = f" + {facts['retries']:,}" if facts.get("retries") else ""
     return (
-        f'<tr><th scope="row">{name}</th><td data-label="State"><span class="state {look}">{escape(str(facts.get("state")))}</span></td>'
+        f'<tr><th scope="row">{name}</th><td data-label="State"><span class="state {look}">{state}</span></td>'
         f'<td class="why" data-label="Result">{escape(_cut(_why(facts)))}{more}</td>'
         f'<td class="number" data-label="Requests">{requests or "–"}{retries}</td>'
         f'<td class="number" data-label="Read">{_size(read) if read else "–"}</td>'
