@@ -141,13 +141,13 @@ base-uri 'none'; form-action 'none'">
         *rows,
         f"""</tbody></table></div>{_left_out(missing, number)}</section>
 </main>
-<footer class="inner"><p>pitpulse {escape(__version__)}. Times are UTC; the seconds of stages are those of workers,
+<footer class="inner"><p>pitpulse {_html(__version__)}. Times are UTC; the seconds of stages are those of workers,
   several of which may run at once.</p></footer>
 </body>
 </html>
 """,
     ]
-    return "\n".join(parts).encode(errors="replace")
+    return "\n".join(parts).encode()
 
 
 def _numbers(root: Location) -> set[int]:
@@ -227,11 +227,11 @@ def _time(outcomes: Sequence[Mapping], seconds: float) -> str:
         colour, width = STAGE_COLOURS[place % len(STAGE_COLOURS)], 1000.0 * spent / total
         bars.append(
             f'<rect x="{at:.2f}" y="0" width="{width:.2f}" height="10" fill="{colour}">'
-            f"<title>{escape(stage)}: {_duration(spent)}</title></rect>"
+            f"<title>{_html(stage)}: {_duration(spent)}</title></rect>"
         )
         square = f'<rect width="1" height="1" fill="{colour}"/>'
         swatch = f'<svg class="swatch" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">{square}</svg>'
-        rows.append(f"<li>{swatch} {escape(stage)}: {_duration(spent)}, {100.0 * spent / total:.0f} %</li>")
+        rows.append(f"<li>{swatch} {_html(stage)}: {_duration(spent)}, {100.0 * spent / total:.0f} %</li>")
         at += width
     told = f"Workers spent {_duration(total)}, {total / max(seconds, 1e-3):.1f} at a time on average."
     return (
@@ -264,19 +264,19 @@ def _rows(outcomes: Sequence[Mapping]) -> tuple[list[str], Counter]:
 
 def _row(facts: Mapping, kind: str, more: str) -> str:
     mine, year = str(facts.get("mine", "")), facts.get("year") or 0
-    name = escape(_cut(f"{mine} {year}" if year else str(facts.get("key") or mine)))
+    name = _html(_cut(f"{mine} {year}" if year else str(facts.get("key") or mine)))
     if facts.get("item") and year:
-        name = f'<a href="../{quote(item_path(mine, int(year)))}">{name}</a>'
+        name = f'<a href="../{quote(item_path(mine, int(year)), errors="replace")}">{name}</a>'
     if facts.get("state") in ("done", "skipped") and mine:
-        name += f' <a class="quiet" href="../pages/mine.html?id={quote(mine, safe="")}">page</a>'
-    state = escape(str(facts.get("state")))
+        name += f' <a class="quiet" href="../pages/mine.html?id={quote(mine, safe="", errors="replace")}">page</a>'
+    state = _html(str(facts.get("state")))
     look = "bad" if kind == "failed" else "warned" if kind in NEEDS_SOMEBODY else ""
     spent = sum(v for v in (facts.get("seconds") or {}).values() if _is_number(v))
     requests, read = (facts.get(name) or 0 for name in ("requests", "bytes_read"))
     retries = f" + {facts['retries']:,}" if facts.get("retries") else ""
     return (
         f'<tr><th scope="row">{name}</th><td data-label="State"><span class="state {look}">{state}</span></td>'
-        f'<td class="why" data-label="Result">{escape(_cut(_why(facts)))}{more}</td>'
+        f'<td class="why" data-label="Result">{_html(_cut(_why(facts)))}{more}</td>'
         f'<td class="number" data-label="Requests">{requests or "–"}{retries}</td>'
         f'<td class="number" data-label="Read">{_size(read) if read else "–"}</td>'
         f'<td class="number" data-label="Time">{_duration(spent) if spent else "–"}</td></tr>'
@@ -308,11 +308,11 @@ def _folded(facts: Mapping, room: int) -> str:
         return ""
     word = "Left out" if broken else "Traceback" if "Traceback" in reason else "In full"
     text, room = whole, room - 120
-    while len(escape(text).encode(errors="replace")) > room:  # what a traceback ends with counts
+    while len(_html(text).encode()) > room:  # what a traceback ends with counts
         text = text[len(text) // 10 + 1 :]
     if text != whole:
         text = f"… {text}"
-    return f"<details><summary>{word}</summary><pre>{escape(text)}</pre></details>"
+    return f"<details><summary>{word}</summary><pre>{_html(text)}</pre></details>"
 
 
 def _left_out(missing: Counter, number: int) -> str:
@@ -323,6 +323,11 @@ def _left_out(missing: Counter, number: int) -> str:
         f'<p class="hint">{sum(missing.values()):,} more are not shown ({counts}); '
         f'<a href="{number:06d}.jsonl">the record</a> has them all.</p>'
     )
+
+
+def _html(text: str) -> str:
+    """Text as it may stand in a page; what can't be encoded (a file's name, say) becomes a question mark."""
+    return escape(text.encode(errors="replace").decode())
 
 
 def _cut(text: str) -> str:
