@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .errors import BadInput, PitpulseError
-from .progress import Progress
+from .progress import JsonProgress, Progress, json_line, wants_json
 
 EXAMPLES = """\
 examples:
@@ -38,14 +38,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.action(arguments)
     except PitpulseError as error:
-        print(f"pitpulse: {error}", file=sys.stderr)
+        _complain(arguments, str(error))
         return 2
     except KeyboardInterrupt:
-        print("pitpulse: interrupted; nothing half-written is visible, the same command goes on", file=sys.stderr)
+        _complain(arguments, "interrupted; nothing half-written is visible, the same command goes on")
         return 130
     except BrokenPipeError:  # the reader of our output went away: its right
         sys.stderr.close()
         return 0
+
+
+def _complain(arguments, text: str) -> None:
+    """Say on stderr why the command ends."""
+    try:
+        as_json = wants_json(getattr(arguments, "log_json", False))
+    except BadInput:  # said in words: it is what the text is about
+        as_json = False
+    print(json_line(text, "error") if as_json else f"pitpulse: {text}", file=sys.stderr)
+
+
+def _progress(arguments) -> Progress:
+    """Lines for a person, or for a machine where it is asked for."""
+    return JsonProgress() if wants_json(arguments.log_json) else Progress()
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -153,6 +167,7 @@ def _add_run_words(p) -> None:
         "--scheduler", help="address of a Dask scheduler (default: DASK_SCHEDULER_ADDRESS, else a local cluster)"
     )
     p.add_argument("--workers", type=int, help="worker processes of the local cluster (default: by cores and jobs)")
+    p.add_argument("--log-json", action="store_true", help="progress as JSON, a line each (also: PITPULSE_LOG=json)")
     p.set_defaults(parser=p)
 
 
@@ -308,28 +323,28 @@ def _simulate(arguments) -> int:
 def _run(arguments) -> int:
     from .commands.run import run
 
-    with Progress() as progress:
+    with _progress(arguments) as progress:
         return run(_run_request(arguments), print, progress)
 
 
 def _plan(arguments) -> int:
     from .commands.plan import plan
 
-    with Progress() as progress:
+    with _progress(arguments) as progress:
         return plan(_run_request(arguments, repeat=False), arguments.json, print, progress)
 
 
 def _refresh(arguments) -> int:
     from .commands.run import run
 
-    with Progress() as progress:
+    with _progress(arguments) as progress:
         return run(_run_request(arguments, repeat=False, keep=True), print, progress, brief=True)
 
 
 def _redrive(arguments) -> int:
     from .commands.run import run
 
-    with Progress() as progress:
+    with _progress(arguments) as progress:
         return run(_run_request(arguments, redrive=True, keep=True), print, progress, brief=True)
 
 

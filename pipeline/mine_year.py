@@ -91,6 +91,7 @@ class Year:
     seconds: dict[str, float]
     window_bytes: int  # of the samples that the windows hold, all dates read: what reading would cost at least
     broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
+    retries: int = 0  # of requests for samples
 
 
 def open_acquisition(urls, settings: Settings, swaths=None, storage_options=None, orbits=None) -> Acquisition:
@@ -179,7 +180,7 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
     lap("annotation")
     coherence = np.full((len(pairs), *frame.grid.shape), np.nan, np.float32)
     baselines = np.full(len(pairs), np.nan)
-    requests = bytes_read = done = 0
+    requests = bytes_read = retries = done = 0
     for k, found in enumerate(stack.known(pairs)):
         if found is not None:
             (coherence[k], baselines[k]), done = found, done + 1
@@ -188,13 +189,14 @@ def make_year(job: Job, progress: Callable[[str, int, int], None] = lambda *_: N
         k = place[result.pair]
         coherence[k], baselines[k] = result.coherence, result.perpendicular_baseline
         requests, bytes_read, done = requests + result.requests, bytes_read + result.bytes_read, done + 1
+        retries += result.retries
         progress("coherence", done, len(pairs))
     lap("coherence")
     cube = _cube(job, frame, stack, pairs)
     stable = _fill(cube, coherence, baselines, frame, job)
     lap("activity")
     window_bytes = 4 * sum(b.window.size for b in frame.bursts) * len(stack.read)
-    return Year(cube, stable.rounds, requests, bytes_read, seconds, window_bytes, tuple(stack.broken))
+    return Year(cube, stable.rounds, requests, bytes_read, seconds, window_bytes, tuple(stack.broken), retries)
 
 
 class _Stack:

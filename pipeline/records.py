@@ -43,7 +43,8 @@ def write_outcomes(root: Location, outcomes: Iterable[Mapping]) -> str:
     Unavailable
         The root can't be written.
     """
-    data = "".join(f"{outcome_line(facts)}\n" for facts in outcomes).encode()
+    # a file's name in a reason may be no text: as JSON's escape it comes back as it was
+    data = "".join(f"{outcome_line(facts)}\n" for facts in outcomes).encode(errors="backslashreplace")
     number = max(_numbers(root), default=0)
     for _ in range(ATTEMPTS):
         number += 1

@@ -25,6 +25,7 @@ from .finish import Publisher, finish_years
 from .kept import forget_other_stacks, open_kept
 from .mine_year import Job, make_year
 from .storage import open_store
+from .told import Told
 from .variables import reason_words
 
 TOPIC = "pitpulse"
@@ -58,6 +59,7 @@ class Outcome:
     requests: int = 0
     bytes_read: int = 0
     window_bytes: int = 0
+    retries: int = 0  # requests made again because the first failed
     broken: tuple[tuple[str, str], ...] = ()  # name and reason of products that were left out
     seconds: dict[str, float] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -117,7 +119,7 @@ def run_jobs(
     list of Outcome
         In the order of the jobs.
     """
-    client.subscribe_topic(TOPIC, lambda event: progress(event[1]))
+    client.subscribe_topic(TOPIC, lambda event: progress(Told.of(event[1])))
     found: dict[str, Outcome] = {outcome.key: outcome for outcome in skipped}
     mines: dict[tuple, list[Job]] = {}
     for job in jobs:
@@ -141,7 +143,8 @@ def run_jobs(
                 found[outcome.key] = outcome
         failed = [found[job.key] for job in group if found[job.key].state == "failed"]
         if failed and attempt < ATTEMPTS and client.status == "running":
-            progress(f"{failed[0].key}: failed, tried again: {failed[0].reason.strip().splitlines()[-1]}")
+            why = failed[0].reason.strip().splitlines()[-1]
+            progress(Told(f"{failed[0].key}: failed, tried again: {why}", "warning", key=failed[0].key))
             start(group, attempt + 1)
         else:
             for other in islice(waiting, 1):
@@ -185,10 +188,10 @@ def staged_cube(job: Job, work: str) -> str:
     return f"{work.rstrip('/')}/{job.key}-{job.fingerprint[:8]}.zarr"
 
 
-def say(text: str) -> None:
-    """Progress from inside a task, to whoever started the run."""
+def say(text: str, level: str = "info", **facts) -> None:
+    """Progress from inside a task, to whoever started the run; ``facts`` are for machines, see `told`."""
     try:
-        get_worker().log_event(TOPIC, text)
+        get_worker().log_event(TOPIC, Told(text, level, **facts).event())
     except ValueError:  # not on a worker
         return
 
@@ -203,9 +206,9 @@ def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
         now = time.monotonic()
         if now - last > 2.0 or done == total:
             last = now
-            say(f"{job.key}: {stage} {done}/{total}")
+            say(f"{job.key}: {stage} {done}/{total}", key=job.key, stage=stage, done=done, total=total)
 
-    say(f"{job.key}: geometry, {len(job.dates)} dates")
+    say(f"{job.key}: geometry, {len(job.dates)} dates", key=job.key, stage="geometry", dates=len(job.dates))
     try:
         kept = open_kept(open_store(keep, **job.storage_options), job.mine, job.track, job.stack) if keep else None
         year = make_year(job, progress, kept)
@@ -215,12 +218,13 @@ def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
         write_cube(cube, staged, overwrite=True, **job.storage_options)
         seconds = {**year.seconds, "stage": time.perf_counter() - started}
     except Unavailable as error:
-        say(f"{job.key}: failed: {error}")
+        say(f"{job.key}: failed: {error}", "error", key=job.key, state="failed")
         return replace(blank, reason=str(error))
     except PitpulseError as error:
-        say(f"{job.key}: invalid: {error}")
+        say(f"{job.key}: invalid: {error}", "warning", key=job.key, state="invalid")
         return replace(blank, state="invalid", reason=str(error))
-    except Exception:
+    except Exception as error:
+        say(f"{job.key}: failed: {error!r}", "error", key=job.key, state="failed")
         return replace(blank, reason=traceback.format_exc())
     return replace(
         blank,
@@ -229,6 +233,7 @@ def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
         requests=year.requests,
         bytes_read=year.bytes_read,
         window_bytes=year.window_bytes,
+        retries=year.retries,
         broken=year.broken,
         seconds=seconds,
         **_pair_facts(cube),
@@ -264,14 +269,15 @@ def finish_task(
 
     try:
         cubes = [open_cube(outcome.cube, **options).load() for _, outcome in ready]
-        say(f"{ready[0][0].mine.id}: classes and areas of {len(cubes)} year(s)")
+        mine_id = ready[0][0].mine.id
+        say(f"{mine_id}: classes and areas of {len(cubes)} year(s)", mine=mine_id, stage="classes", years=len(cubes))
         records = {job.year: job.record for job, _ in ready}
         wanted = {job.year for job, outcome in ready if outcome.state == "done"}
         finished = finish_years(ready[0][0].mine, cubes, ready[0][0].settings, records, wanted)
         new = sorted((r for r in ready if r[1].state == "done"), key=lambda r: r[0].year)
         for (job, outcome), year in zip(new, finished, strict=True):
             item = publisher.publish(job.mine, year, root, options)
-            say(f"{job.key}: published {item}")
+            say(f"{job.key}: published {item}", key=job.key, stage="publish", state="done", item=item)
             area = (year.area.area, year.area.low, year.area.high)
             facts = {"cube": "", "item": item, "area": area, "events": year.events, "pictures": year.pictures}
             done[job.key] = replace(outcome, **facts)

@@ -271,15 +271,13 @@ class BurstReader:
         location = open_store(product.url, **self.storage_options)
         self._open[product.url, swath.measurement] = open_measurement(product, swath, location=location), location
 
-    def read(self, product: Product, swath: Swath, burst: Burst, window: Window) -> tuple[np.ndarray, int, int]:
-        """Samples of a window, and the requests and bytes they cost; a header that `check` read counts here, once."""
+    def read(self, product: Product, swath: Swath, burst: Burst, window: Window) -> tuple[np.ndarray, int, int, int]:
+        """Samples of a window, and the requests, bytes and retries they cost; a header that `check` read counts too."""
         if (product.url, swath.measurement) not in self._open:
             self.check(product, swath)
         measurement, location = self._open[product.url, swath.measurement]
         samples = measurement.read(burst, window)
-        spent = location.traffic.requests, location.traffic.bytes_read
-        location.traffic.requests = location.traffic.bytes_read = 0
-        return samples, *spent
+        return samples, *location.traffic.taken()
 
 
 def resampler(frame: BurstFrame, secondary: Burst) -> Resampler:
@@ -331,6 +329,7 @@ class PairCoherence:
     perpendicular_baseline: float  # m
     requests: int  # spent since the last pair
     bytes_read: int
+    retries: int
 
 
 class SampleStore(Protocol):
@@ -373,7 +372,7 @@ def coherence_stack(
     needed = sorted({k for pair in pairs for k in (pair.reference, pair.secondary)})
     last_use = {k: max(n for n, p in enumerate(pairs) if k in (p.reference, p.secondary)) for k in needed}
     held: dict[int, dict[str, Coregistered]] = {}
-    spent, done = [0, 0], 0
+    spent, done = [0, 0, 0], 0
     with ThreadPoolExecutor(1) as background:
 
         def ahead(k):
@@ -398,7 +397,7 @@ def coherence_stack(
                 coherence = map_coherence(frame, first, second, settings.looks, reader.threads)
                 across = baseline(frame, dates[pair.reference], dates[pair.secondary], settings.polarization)
                 yield PairCoherence(pair, coherence, across, *spent)
-                spent, done = [0, 0], done + 1
+                spent, done = [0, 0, 0], done + 1
             held = {n: date for n, date in held.items() if last_use[n] >= done}
 
 

@@ -41,10 +41,11 @@ BLOCK = 128 * 1024  # bytes; what `Location.open` fetches at a time: a measureme
 
 
 class Traffic:
-    """Requests made, bytes read and seconds waited for them so far; safe to add to from several threads."""
+    """Requests made, those made again, bytes read and seconds waited so far; safe to add to from several threads."""
 
     def __init__(self):
         self.requests = 0
+        self.retries = 0
         self.bytes_read = 0
         self.seconds = 0.0
         self._lock = threading.Lock()
@@ -55,6 +56,18 @@ class Traffic:
             self.requests += requests
             self.bytes_read += bytes_read
             self.seconds += seconds
+
+    def retried(self) -> None:
+        """Count a request that is made again because the first failed; `requests` doesn't hold it."""
+        with self._lock:
+            self.retries += 1
+
+    def taken(self) -> tuple[int, int, int]:
+        """Requests, bytes and retries since this was last asked; counting begins anew."""
+        with self._lock:
+            out = self.requests, self.bytes_read, self.retries
+            self.requests = self.bytes_read = self.retries = 0
+        return out
 
     def __reduce__(self):
         return Traffic, ()  # a lock doesn't pickle, and a copy in another process counts for itself
@@ -117,7 +130,7 @@ class Location:
             self.traffic.add(1, 0)
             if _plain_web(self.fs, self._full(path)):
                 bucket, key = self._object(path)
-                return bucket.head(key)
+                return bucket.head(key, self.traffic.retried)
             facts = self.fs.info(self._full(path))
         names = ("ETag", "etag", "LastModified", "mtime")
         return int(facts["size"]), str(next((facts[name] for name in names if facts.get(name)), ""))
@@ -137,7 +150,7 @@ class Location:
         started = time.perf_counter()
         with self._mapped(path, "read"):
             bucket, key = self._object(path)
-            data = bucket.read(key) if bucket else self.fs.cat_file(self._full(path))
+            data = bucket.read(key, self.traffic.retried) if bucket else self.fs.cat_file(self._full(path))
         self.traffic.add(1, len(data), time.perf_counter() - started)
         return data
 
@@ -185,7 +198,7 @@ class Location:
                 return
             bucket, key = self._object(path)
             if bucket:
-                bucket.write(key, data)
+                bucket.write(key, data, self.traffic.retried)
             else:
                 self.fs.pipe_file(self._full(path), data)
 
@@ -194,7 +207,7 @@ class Location:
         with self._mapped(path, "write"):
             bucket, key = self._object(path)
             if bucket:
-                return bucket.create(key, data)
+                return bucket.create(key, data, self.traffic.retried)
             try:
                 if self.is_local:
                     with self._temporary(path, data) as temporary:
@@ -240,7 +253,7 @@ class Location:
     def _remote(self, path, merged):
         bucket, key = self._object(path)
         if bucket:
-            return bucket.ranges(key, merged)
+            return bucket.ranges(key, merged, self.traffic.retried)
         full = self._full(path)
         if len(merged) == 1:
             return [self.fs.cat_file(full, start=merged[0][0], end=merged[0][1])]

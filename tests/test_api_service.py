@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from catalog.api import ApiSettings, create_app
@@ -159,7 +160,44 @@ def test_health_readiness_and_numbers(own):
     assert f'pitpulse_requests_total{{route="{route}",method="GET",status="200"}} 1' in text
     assert f'pitpulse_requests_total{{route="{route}",method="GET",status="404"}} 1' in text
     assert 'pitpulse_requests_total{route="other",method="other",status="404"} 1' in text
-    assert f'pitpulse_request_seconds_count{{route="{route}"}} 2' in text
+    for status in (200, 404):
+        assert f'pitpulse_request_seconds_count{{route="{route}",status="{status}"}} 1' in text
+
+
+def test_metrics_are_what_prometheus_reads(published):
+    client = TestClient(create_app(published, IMMEDIATE))
+    for k in range(30):  # addresses that nobody knows are one label
+        client.get(f"/nowhere-{k}")
+        client.get(f"/collections/made-up-{k}")
+        client.get(f"/files/x{k}%22")
+    found = {f.name: f for f in text_string_to_metric_families(client.get("/metrics").text)}
+    assert found["pitpulse_index_stale"].samples[0].value == 0 and "pitpulse_index_items" not in found
+    answer = client.get("/metrics")  # it has looked since
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = {f.name: f for f in text_string_to_metric_families(answer.text)}
+    assert found["pitpulse_index_items"].samples[0].value == 6
+    assert 0 <= found["pitpulse_index_age_seconds"].samples[0].value < 3600
+    pointed = re.search(r"items-(\d+)\.parquet", (published / "catalog/items.json").read_text())
+    assert found["pitpulse_index_snapshot"].samples[0].value == int(pointed[1])
+    routes = {s.labels["route"] for s in found["pitpulse_requests"].samples}
+    assert routes == {"other", "/collections/{collection_id}", "/files/{path:path}", "/metrics"}
+    histogram = found["pitpulse_request_seconds"]
+    assert histogram.type == "histogram"
+    for labels in ({"route": "other", "status": "404"}, {"route": "/metrics", "status": "200"}):
+        own = [s for s in histogram.samples if labels.items() <= s.labels.items()]
+        buckets = [s.value for s in own if s.name.endswith("_bucket")]
+        total = next(s.value for s in own if s.name.endswith("_count"))
+        assert buckets == sorted(buckets) and len(buckets) == 9 and buckets[-1] == total
+        assert total == (30 if labels["route"] == "other" else 1)
+
+
+def test_metrics_say_that_the_folder_broke(own):
+    client = TestClient(create_app(own, IMMEDIATE))
+    client.get("/metrics")
+    (own / "catalog/items.json").unlink()
+    client.get("/metrics")
+    found = {f.name: f for f in text_string_to_metric_families(client.get("/metrics").text)}
+    assert found["pitpulse_index_stale"].samples[0].value == 1 and found["pitpulse_index_items"].samples[0].value == 6
 
 
 def test_without_an_index_the_server_lives_and_says_what_to_do(tmp_path, published):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "stores", "variables", "fingerprint")
+VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "stores", "variables", "fingerprint",
+          "exposition", "told")  # fmt: skip
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
 READERS = (
     "storage",

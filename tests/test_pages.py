@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -20,13 +21,16 @@ from catalog import pages_data as data
 from catalog.colours import CLASS_COLOURS, NDAI_RANGE, YEAR_COLOURS, colour_ramp
 from catalog.pages import build_pages, web_files
 from catalog.publish import annotate
+from catalog.report import write_report
 from pipeline.cube import open_cube
 from pipeline.errors import BadInput, Unavailable
+from pipeline.records import write_outcomes
 from pipeline.storage import open_store
 from pipeline.variables import ACTIVE, INACTIVE, INCOHERENT, NO_DATA
 
 from .product_example import SHAPE
-from .site_example import ITEMS, make_site, page
+from .site_example import HOSTILE, ITEMS, make_site, page
+from .test_report import TRACEBACK, facts, links
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +152,27 @@ def test_nothing_that_leads_out_of_the_folder_gets_onto_a_page(site):
     for written in [site / "index.html", *(site / "pages").rglob("*.*")]:
         assert b"hunter2" not in written.read_bytes(), written
     assert "layers" not in page(site, "sishen")["years"][1]  # nor is it read
+
+
+def test_every_link_of_a_run_s_report_leads_somewhere(site):
+    runs = (
+        [facts(), facts("musan")],
+        [facts(state="failed", reason=TRACEBACK), facts("hostile", broken=[[HOSTILE, HOSTILE]])],
+        [facts("taveuni", "skipped")],
+    )
+    for outcomes in runs:
+        write_report(site, write_outcomes(open_store(site), outcomes), 1764407095.0, 20.0, outcomes)
+    pages = sorted((site / "runs").glob("*.html"))
+    assert [p.name for p in pages] == ["000001.html", "000002.html", "000003.html", "index.html"]
+    for path in pages:
+        found = links(path)
+        assert len(found) >= 4
+        for parts in map(urlsplit, found):
+            assert (path.parent / unquote(parts.path)).is_file(), parts
+            if parts.query:
+                assert (site / f"pages/mines/{unquote(parts.query.removeprefix('id='))}.json").is_file(), parts
+    assert "../catalog/mine-activity/sishen-2021.json" in links(site / "runs/000001.html")
+    assert build_pages(site) == []  # reports are no pages of it
 
 
 def test_a_store_that_is_gone_leaves_the_numbers_and_is_tried_again(site):

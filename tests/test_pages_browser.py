@@ -13,12 +13,16 @@ from pyproj import Proj
 from catalog import pages_data as data
 from catalog.colours import CLASS_COLOURS
 from catalog.pages import build_pages, web_files
+from catalog.report import write_report
 from pipeline.cube import open_cube
+from pipeline.records import write_outcomes
+from pipeline.storage import open_store
 from pipeline.variables import ACTIVE
 
 from .browser import Browser, BrowserError, find_browser, static_server
 from .product_example import SHAPE
 from .site_example import HOSTILE, LONG, make_site, page
+from .test_report import facts
 
 READY = "document.querySelector('#rows tr, #downloads tr') || !document.querySelector('#problem').hidden"
 
@@ -308,3 +312,26 @@ def test_45_000_mines(browser, tmp_path):
         tab.evaluate(select("query", "mine-31999"))
         assert tab.evaluate("document.querySelectorAll('#rows tr').length") == 1
         assert clean(tab, url)
+
+
+def test_a_run_s_report_shows_it_all_asks_for_nothing_and_runs_nothing(browser, tmp_path):
+    bad = [
+        facts(HOSTILE, "failed", reason=f"{HOSTILE}\n{HOSTILE}"),
+        facts(broken=[[HOSTILE, LONG]], seconds={HOSTILE: 1}),
+    ]
+    for outcomes in (bad, [facts()]):
+        write_report(tmp_path, write_outcomes(open_store(tmp_path), outcomes), 1764407095.0, 20.0, outcomes)
+    with static_server(tmp_path, "/some/where/") as address:
+        for width, mobile in ((1280, False), (380, True)):
+            tab = browser.page(width, 900, mobile=mobile)
+            tab.go(f"{address}runs/000001.html")
+            assert tab.requests == [f"{address}runs/000001.html"] and tab.errors == [] and tab.failures == []
+            assert tab.evaluate("window.hacked === undefined && document.documentElement.scrollWidth") == width
+            assert tab.evaluate("getComputedStyle(document.querySelector('.top')).backgroundColor") == "rgb(18, 51, 63)"
+            assert tab.evaluate("document.querySelector('.timebar rect').getBoundingClientRect().width") > 0.9 * (
+                width - 40
+            )
+            assert tab.evaluate("document.querySelector('details').open") is False
+            assert tab.evaluate("document.querySelector('td.why').innerText").startswith(HOSTILE)
+        tab.evaluate("[...document.querySelectorAll('.crumbs a')].find(a => a.textContent.includes('Run 2')).click()")
+        tab.wait("document.title.startsWith('Run 2')")

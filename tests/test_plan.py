@@ -6,6 +6,8 @@ import time
 import pytest
 
 from pipeline.cli import main
+from pipeline.commands.metrics import PATH as METRICS
+from pipeline.exposition import known_value
 from pipeline.records import newest_outcomes
 from pipeline.storage import open_store
 
@@ -63,7 +65,9 @@ def test_one_year_after_the_other(made, tiny_scene, tmp_path, capsys):
     lines = said(capsys, words("refresh", tiny_scene, made, *SAME))
     assert time.perf_counter() - started < 10.0
     assert lines[0].startswith("read 0.0 MB in 0 requests") and lines[-1] == "2 skipped"
-    assert {p: p.stat().st_mtime_ns for p in before} == before
+    changed = [p.name for p in before if p.stat().st_mtime_ns != before[p]]
+    assert changed == ["metrics.prom"]  # which says that somebody looked
+    assert known_value((made / "o" / METRICS).read_text(), "pitpulse_run_success") == 1
 
     config = {
         "archive": str(made / "slc"), "mine": str(tiny_scene.mine), "dem": str(tiny_scene.dem), "out": str(made / "o"),
@@ -85,7 +89,19 @@ def test_one_year_after_the_other(made, tiny_scene, tmp_path, capsys):
 def test_what_gave_no_product_is_left_until_it_is_driven_again(tiny_scene, tmp_path, capsys):
     archive(tiny_scene, tmp_path / "slc", 4)
     more = ("--years", "2021", "--set", "stable_minimum=1000000")
-    assert "stable" in said(capsys, words("refresh", tiny_scene, tmp_path, *more), code=1)[0]
+    assert main([*words("refresh", tiny_scene, tmp_path, *more), "--log-json"]) == 1
+    out, err = capsys.readouterr()
+    assert "stable" in out.splitlines()[0]
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    key = next(line["key"] for line in lines if line.get("stage") == "geometry")
+    bars = [(line["done"], line["total"]) for line in lines if line.get("stage") == "coherence" and line["key"] == key]
+    assert bars[-1] == (3, 3) and any(line["level"] == "warning" and line.get("key") == key for line in lines)
+    assert lines[-1]["outcomes"] == {"invalid": 1} and lines[-1]["level"] == "warning"
+    page = (tmp_path / "o/runs/000001.html").read_text()
+    assert "stable points" in page and "tiny 2021" in page and (tmp_path / "o/runs/index.html").read_text() == page
+    metrics = (tmp_path / "o" / METRICS).read_text()
+    assert 'pitpulse_run_outcomes{state="invalid"} 1' in metrics and known_value(metrics, "pitpulse_run_success") == 0
     record = sorted((tmp_path / "o/runs").glob("*.jsonl"))
     lines = said(capsys, words("refresh", tiny_scene, tmp_path, *more), code=1)
     assert "tiny 2021: invalid: " in lines[0] and lines[-1] == "1 invalid"

@@ -55,3 +55,9 @@ def test_a_damaged_record_is_named(root):
     root.write_bytes("runs/000001.jsonl", b'{"key": "a", "state": "done"}\n{"key": "b", "st')
     with pytest.raises(Unavailable, match=r"runs/000001\.jsonl holds a line that is no outcome"):
         newest_outcomes(root)
+
+
+def test_a_name_that_is_no_text_loses_no_record(root):
+    reason = b"/data/caf\xe9.tiff".decode(errors="surrogateescape")
+    write_outcomes(root, [{"key": "a", "state": "failed", "reason": reason}])
+    assert newest_outcomes(root)["a"]["reason"] == reason

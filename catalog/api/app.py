@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
+from starlette.background import BackgroundTask
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from pipeline import __version__
+from pipeline.exposition import MEDIA_TYPE
 from pipeline.storage import open_store
 
 from ..cql import CONFORMANCE as CQL2
@@ -195,9 +197,12 @@ def _add_service(app: FastAPI, folder: Folder, metrics: Metrics) -> None:
         answer.status_code = 503 if folder.trouble else 200
         return answer
 
-    @app.get("/metrics", tags=["Service"], summary="Requests, seconds and errors, for Prometheus")
+    # Needs no thread either: a server that is overloaded is when its numbers are wanted. It looks at the folder after
+    # it has answered, so that the index's numbers are at most one question old.
+    @app.get("/metrics", tags=["Service"], summary="Requests, seconds and errors, and the index, for Prometheus")
     async def numbers() -> Response:
-        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+        text = metrics.text(*folder.numbers())
+        return PlainTextResponse(text, 200, {"Cache-Control": "no-store"}, MEDIA_TYPE, BackgroundTask(folder.look))
 
 
 def _add_files(app: FastAPI, folder: Folder, settings: ApiSettings) -> None:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import Empty, LifoQueue
 
 from pipeline.errors import Unavailable
+from pipeline.exposition import Family, gauge
 from pipeline.storage import Location
 
 from ..snapshot import FOLDER, POINTER, Index, open_index, pointed
@@ -65,10 +67,32 @@ class Folder:
         self._lock = threading.Lock()
         self._state: State | None = None
         self._looked = -float("inf")
+        self._items: int | None = None  # of the index last opened
         self.trouble = ""  # why the last look failed, for the log and for readiness
         self._readers: LifoQueue = LifoQueue()
         for _ in range(settings.readers):
             self._readers.put(None)  # opened when needed
+
+    def numbers(self) -> list[Family]:
+        """What is known of the index, for monitoring; it reads nothing, so that it answers whatever is going on."""
+        state = self._state
+        number = None if state is None else int(re.sub(r"\D", "", state.snapshot.rsplit("/", 1)[-1]) or 0)
+        return [
+            gauge("pitpulse_index_items", "Items in the index.", self._items),
+            gauge("pitpulse_index_snapshot", "Number of the index's snapshot that is served.", number),
+            gauge("pitpulse_index_age_seconds", "Since the snapshot was written.", state and state.age),
+            gauge(
+                "pitpulse_index_stale",
+                "1 where the folder can't be read now.",
+                int(state is None or bool(self.trouble)),
+            ),
+        ]
+
+    def look(self) -> None:
+        """Look what is there, so that `numbers` is up to date even where nobody asks for anything else."""
+        with suppress(Unavailable, OSError, Problem):  # the numbers say so
+            with self.reading():
+                pass
 
     def state(self, again: bool = False) -> State:
         """What is there now, not older than the settings say.
@@ -136,7 +160,7 @@ class Folder:
                 state = self.state(again=True)
         if index.path != state.snapshot:  # a newer one since
             state = self.state(again=True)
-        index.folder = f"{FILES}/{FOLDER}"
+        index.folder, self._items = f"{FILES}/{FOLDER}", index.items
         return state, (state.version, index)
 
     def _look(self) -> State:

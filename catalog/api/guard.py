@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.exposition import Family, Sample, exposition
+
 from .problems import log, problem_response
 from .settings import ApiSettings
 
@@ -17,44 +19,52 @@ BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)  # s
 
 
 class Metrics:
-    """Requests and their seconds since the start, by route; safe to add to from several threads."""
+    """Requests and their seconds since the start, by route and status; safe to add to from several threads.
+
+    A route is the template (``/collections/{collection_id}``), never the address: what clients make up can't become a
+    label, so that there are at most as many series as routes, times statuses, times buckets.
+    """
 
     def __init__(self):
         self._lock = threading.Lock()
         self._requests: Counter = Counter()  # (route, method, status)
-        self._seconds: Counter = Counter()  # route
-        self._buckets: Counter = Counter()  # (route, upper bound)
+        self._seconds: Counter = Counter()  # (route, status)
+        self._buckets: Counter = Counter()  # (route, status, upper bound)
 
     def add(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count one request."""
+        """Count one request; status 0 is one whose client went away before any answer."""
         with self._lock:
             self._requests[route, method, status] += 1
-            self._seconds[route] += seconds
+            self._seconds[route, status] += seconds
             for bound in BUCKETS:
                 if seconds <= bound:
-                    self._buckets[route, bound] += 1
+                    self._buckets[route, status, bound] += 1
 
-    def text(self, **gauges: float) -> str:
-        """In Prometheus' text format, with further values of the moment."""
+    def text(self, *more: Family) -> str:
+        """In Prometheus' text format, with further numbers of the moment."""
         with self._lock:
             requests, seconds, buckets = dict(self._requests), dict(self._seconds), dict(self._buckets)
-        lines = ["# HELP pitpulse_requests_total Requests answered.", "# TYPE pitpulse_requests_total counter"]
-        for (route, method, status), number in sorted(requests.items()):
-            labels = f'route="{route}",method="{method}",status="{status}"'
-            lines.append(f"pitpulse_requests_total{{{labels}}} {number}")
-        name = "pitpulse_request_seconds"
-        lines += [f"# HELP {name} Seconds until the last byte.", f"# TYPE {name} histogram"]
-        for route in sorted(seconds):
-            total = sum(number for key, number in requests.items() if key[0] == route)
-            lines += [
-                f'{name}_bucket{{route="{route}",le="{bound}"}} {buckets.get((route, bound), 0)}' for bound in BUCKETS
-            ]
-            lines.append(f'{name}_bucket{{route="{route}",le="+Inf"}} {total}')
-            lines.append(f'{name}_sum{{route="{route}"}} {seconds[route]:.6f}')
-            lines.append(f'{name}_count{{route="{route}"}} {total}')
-        for gauge, value in gauges.items():
-            lines += [f"# TYPE pitpulse_{gauge} gauge", f"pitpulse_{gauge} {value:g}"]
-        return "\n".join(lines) + "\n"
+        counted = tuple(
+            Sample(number, {"route": route, "method": method, "status": str(status)})
+            for (route, method, status), number in sorted(requests.items())
+        )
+        timed = []
+        for route, status in sorted(seconds):
+            labels = {"route": route, "status": str(status)}
+            total = sum(number for key, number in requests.items() if (key[0], key[2]) == (route, status))
+            for bound in BUCKETS:
+                number = buckets.get((route, status, bound), 0)
+                timed.append(Sample(number, {**labels, "le": str(bound)}, "_bucket"))
+            timed.append(Sample(total, {**labels, "le": "+Inf"}, "_bucket"))
+            timed.append(Sample(round(seconds[route, status], 6), labels, "_sum"))
+            timed.append(Sample(total, labels, "_count"))
+        return exposition(
+            (
+                Family("pitpulse_requests_total", "counter", "Requests answered.", counted),
+                Family("pitpulse_request_seconds", "histogram", "Seconds until the last byte.", tuple(timed)),
+                *more,
+            )
+        )
 
 
 class Guard:
@@ -68,7 +78,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        method, start, status = scope["method"], time.perf_counter(), 0
+        method, start, status, end = scope["method"], time.perf_counter(), 0, None
         # Both are free text of the client: a label must not be.
         label = method if method in ("GET", "HEAD", "POST", "OPTIONS") else "other"
         head = method == "HEAD"
@@ -76,13 +86,15 @@ class Guard:
             scope = {**scope, "method": "GET", "pitpulse.head": True}
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, end
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]
             elif head:
                 message = {**message, "body": b""}
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                end = time.perf_counter()  # what an answer leaves to be done in the background isn't waited for
 
         try:
             refusal = self._refusal(scope)
@@ -99,7 +111,7 @@ class Guard:
             await problem_response(500)(scope, receive, sending)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.add(route, label, status, time.perf_counter() - start)
+            self.metrics.add(route, label, status, (end or time.perf_counter()) - start)
 
     def _refusal(self, scope: Scope):
         # The router takes an address that ends in a line feed for the one without.

@@ -79,8 +79,8 @@ def pair_coherence(
         source = resample.source_window().clipped(found[1][2])
         if source.size == 0:
             continue
-        a, _, n_a = reader.read(*found[0], burst.window)
-        b, _, n_b = reader.read(*found[1], source)
+        a, _, n_a, _ = reader.read(*found[0], burst.window)
+        b, _, n_b, _ = reader.read(*found[1], source)
         bytes_read += n_a + n_b
         first[key] = Coregistered(a)
         second[key] = coregister(burst, resample, b, source, reader.threads, offsets=request.radar)

@@ -90,6 +90,13 @@ def refresh_index(root: str) -> None:
     build_pages(root)
 
 
+def publish_report(root: str, record: str, started: float, seconds: float, outcomes: Sequence[dict]) -> str:
+    """Write the page about a run beside its record; see `catalog.report.write_report`."""
+    from catalog.report import write_report
+
+    return write_report(root, record, started, seconds, outcomes)
+
+
 def rewrite_catalog(root: str) -> int:
     """Write every catalog anew from the items that are there, then index and pages; returns the number of items."""
     from catalog.listing import rebuild_catalog

@@ -34,8 +34,11 @@ from ..records import newest_outcomes, read_listing, write_listing, write_outcom
 from ..run import Outcome, run_jobs, settle, skip
 from ..settings import Settings
 from ..storage import Location, open_store, public_url
+from ..told import Told
 from ..tracks import choose_track
-from .publisher import CatalogPublisher, complete_catalog
+from .metrics import PATH as METRICS
+from .metrics import write_metrics
+from .publisher import CatalogPublisher, complete_catalog, publish_report
 
 GOOD = ("done", "skipped")
 DEMS_ASKED = 8  # mines whose elevation model is asked for at a time
@@ -204,7 +207,7 @@ def make_plan(request: RunRequest, progress: Callable[[str], None]) -> Plan:
         coverage = Coverage(listed.granules)
         seen = {mine.id: coverage.over(shape(mine.geometry).bounds) for mine in mines}
     for name, why in listed.dropped:
-        progress(f"{name}: left out: {why}")
+        progress(Told(f"{name}: left out: {why}", "warning", product=name))
     orbits = open_orbits(request.orbits, root, seen, progress) if request.orbits else None
     if orbits:
         seen = {mine: orbits.assign(granules) for mine, granules in seen.items()}
@@ -229,7 +232,7 @@ def _search(request: RunRequest, mines: Sequence[Mine]) -> tuple[Listed, dict[st
 
 def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[Outcome], float]:
     """Plan, run and publish; the outcomes and the seconds it took. Pictures go under ``pictures/`` of the root."""
-    started = time.perf_counter()
+    started, moment, record = time.perf_counter(), time.time(), ""
     plan = make_plan(request, progress)
     outcomes, publisher = list(plan.outcomes), CatalogPublisher()
     with _writable(request.out) as root:
@@ -248,15 +251,21 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
                         made = run_jobs(jobs, request.out, publisher, client, work, progress, skipped, request.keep)
                 finally:
                     _clear_parts(jobs, root, publisher)
-                write_outcomes(root, map(_facts, [*made, *outcomes]))
+                record = write_outcomes(root, map(_facts, [*made, *outcomes]))
                 write_listing(root, request.archive, plan.listed.facts)
         outcomes += others
-        for outcome in made:
-            for name, data in outcome.pictures.items():
-                root.write_bytes(f"pictures/{name}", data)
-        if any(o.item for o in made):
-            made = _told(made, complete_catalog(request.out, plan.mines))
-    return made + outcomes, time.perf_counter() - started
+        try:
+            for outcome in made:
+                for name, data in outcome.pictures.items():
+                    root.write_bytes(f"pictures/{name}", data)
+            if any(o.item for o in made):
+                made = _told(made, complete_catalog(request.out, plan.mines))
+        finally:
+            seconds = time.perf_counter() - started
+            if record:
+                path = publish_report(request.out, record, moment, seconds, list(map(_facts, [*made, *outcomes])))
+                progress(f"report {root.url}/{path}")
+    return made + outcomes, seconds
 
 
 def with_orbits(request: RunRequest, plan: Plan, publisher: CatalogPublisher, root: Location) -> Sequence[Job]:
@@ -420,14 +429,34 @@ def run(request: RunRequest, say: Callable[[str], None], progress: Callable[[str
 
     ``brief``: say nothing of what was published before.
     """
-    outcomes, seconds = execute(request, progress)
+    started = time.perf_counter()
+    try:
+        outcomes, seconds = execute(request, progress)
+    except BaseException:
+        _tell_broken_off(request.out, time.perf_counter() - started)
+        raise
+    good = all(o.state in (*GOOD, "leased") and not o.broken for o in outcomes)
+    counts = Counter(o.state for o in outcomes)
+    counted = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "nothing to do"
+    root = open_store(request.out)
+    if root.exists():  # a folder that stayed empty is gone
+        write_metrics(root, time.time(), seconds, outcomes, good)
+    level = "info" if good else "error" if counts["failed"] else "warning"
+    progress(Told(f"ended: {counted}", level, stage="end", seconds=round(seconds, 1), outcomes=dict(counts)))
     told = [o for o in outcomes if o.state != "skipped"] if brief else outcomes
     for line in summary(told, request.out, seconds):
         say(line)
     if brief:
-        counts = Counter(o.state for o in outcomes)
-        say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "nothing to do")
-    return 0 if all(o.state in (*GOOD, "leased") and not o.broken for o in outcomes) else 1
+        say(counted)
+    return 0 if good else 1
+
+
+def _tell_broken_off(out: str, seconds: float) -> None:
+    """Have the metrics say that a run broke off, where a run has been before; nothing else is made of it."""
+    with suppress(PitpulseError):  # what broke the run off is what is told
+        root = open_store(out)
+        if root.exists(METRICS):
+            write_metrics(root, time.time(), seconds, None)
 
 
 def summary(outcomes: Sequence[Outcome], out: str, seconds: float) -> list[str]:
