@@ -17,7 +17,8 @@ import numpy as np
 import shapely
 import shapely.geometry
 
-from .errors import BadProduct, NoCoverage, Unavailable
+from .errors import BadProduct, NoCoverage, PitpulseError, Unavailable
+from .limits import FIRST_YEAR, LAST_YEAR, MANIFEST_BYTES
 from .sentinel1.annotation import parse_manifest
 from .sentinel1.safe import MANIFEST, open_container
 from .storage import Location, open_store
@@ -92,12 +93,13 @@ def list_archive(
     def read(entry: str) -> dict:
         place = location.join(entry)
         try:
+            _check_name(entry, place.url)
             state = _state(place)
             before = known.get(entry)
             if before and before.get("state") == state:
                 return dict(before)
             return {"state": state, **_facts(place)}
-        except (BadProduct, Unavailable) as error:
+        except PitpulseError as error:
             return {"broken": str(error)}
 
     with ThreadPoolExecutor(READERS) as pool:
@@ -198,13 +200,24 @@ def _entries(location: Location, folder: str = "", depth: int = 3) -> Iterable[s
             yield from _entries(location, path, depth - 1)
 
 
+def _check_name(entry: str, url: str) -> None:
+    """Refuse a name whose digits are no time: nothing else says when the product starts."""
+    try:
+        start_of(granule_name(entry))
+    except ValueError as error:
+        raise BadProduct(f"{url}: expected a time in the product's name, found none ({error})") from error
+
+
 def _state(place: Location) -> str:
     """What changes when a product changes: its manifest's, or its zip's."""
     if place.is_folder():
         inner = place.join(MANIFEST)
         place = inner if inner.exists() else place  # a folder around the SAFE folder: its own time
     if place.is_local:
-        stat = os.stat(place.path)
+        try:
+            stat = os.stat(place.path)
+        except OSError as error:  # a link to nothing, or round in a circle
+            raise Unavailable(f"can't read {place.url}: {error.strerror}; check the disk") from error
         return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
     return _stated(place, place.size())
 
@@ -217,7 +230,7 @@ def _stated(place: Location, size: int) -> str:
 
 def _facts(place: Location) -> dict:
     """What the manifest says, in JSON's kinds."""
-    document = open_container(place).read(MANIFEST)
+    document = open_container(place).read(MANIFEST, MANIFEST_BYTES)
     manifest = parse_manifest(document, f"{place.url}/{MANIFEST}")
     if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
         raise BadProduct(f"{place.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
@@ -244,8 +257,10 @@ def granule_name(text: str) -> str:
 
 
 def start_of(name: str) -> np.datetime64:
-    """When a granule starts, datetime64[ns], whole seconds: from its name."""
+    """When a granule starts, datetime64[ns], whole seconds: from its name. ValueError where that is no time."""
     day = _GRANULE.match(name)[2]
+    if not FIRST_YEAR <= int(day[:4]) <= LAST_YEAR:
+        raise ValueError(f"not a time of {FIRST_YEAR} to {LAST_YEAR}: {day}")
     return np.datetime64(f"{day[:4]}-{day[4:6]}-{day[6:11]}:{day[11:13]}:{day[13:15]}", "ns")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,8 +9,10 @@ from dataclasses import replace
 import shapely
 import shapely.geometry
 
+from .documents import read_json
 from .errors import BadInput
 from .inventory.own import read_factors, read_figures
+from .limits import IDENTITY, VERTICES
 from .model import Mine
 from .storage import open_store
 
@@ -120,10 +121,7 @@ def _from_geojson(url: str) -> tuple[list[Mine], list[tuple[str, str]]]:
 
 
 def _features(url: str) -> list[dict]:
-    try:
-        document = json.loads(open_store(url).read_bytes())
-    except ValueError as error:
-        raise BadInput(f"{url}: expected GeoJSON, found something else ({error})") from error
+    document = read_json(url, "GeoJSON")
     features = document.get("features", [document]) if isinstance(document, dict) else None
     if not isinstance(features, list) or not features or not all(isinstance(f, dict) for f in features):
         found = f"{len(features)} features" if isinstance(features, list) else type(features or document).__name__
@@ -138,8 +136,9 @@ def _mine(url: str, feature: dict) -> Mine:
         raise BadInput(f"{url}: expected properties as an object with id, name, country, commodity, found {facts!r}")
     name = str(facts.get("name") or facts.get("id") or open_store(url).name.rsplit(".", 1)[0])
     identity = re.sub(r"[^a-z0-9]+", "-", str(facts.get("id") or name).lower()).strip("-")
-    if not identity:
-        raise BadInput(f"{url}: expected a property id or name with letters or digits, found {facts!r}")
+    if not 0 < len(identity) <= IDENTITY:
+        found = str(facts)[:200]
+        raise BadInput(f"{url}: expected a property id or name of 1 to {IDENTITY} letters or digits, found {found}")
     words = {key: str(facts.get(key) or "") for key in ("country", "commodity", "status", "operator")}
     source = str(facts.get("source") or open_store(url).name)
     figures, notes = read_figures(facts.get("production"), source)
@@ -160,6 +159,9 @@ def _check_polygon(url: str, geometry) -> None:
         raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({error})") from error
     if polygon.is_empty:
         raise BadInput(f"{url}: expected the coordinates of a {kind}, found none")
+    vertices = int(shapely.get_num_coordinates(polygon))
+    if vertices > VERTICES:
+        raise BadInput(f"{url}: expected a {kind} of at most {VERTICES} vertices, found {vertices}; simplify it")
     west, south, east, north = polygon.bounds
     if not (-90.0 <= south <= north <= 90.0 and -360.0 <= west <= east <= 360.0):
         raise BadInput(f"{url}: expected longitude, latitude in degrees; are they swapped, or in a projection?")

@@ -6,10 +6,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "stores", "variables", "fingerprint")
+VALUES = (
+    "commodities",
+    "constants",
+    "errors",
+    "limits",
+    "model",
+    "palette",
+    "settings",
+    "stores",
+    "variables",
+    "fingerprint",
+)
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
 READERS = (
     "storage",
+    "documents",
     "object_store",
     "sentinel1.",
     "raster",

@@ -8,7 +8,10 @@ polynomial, burst ids given (IPF 3.40 on) or computed.
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
@@ -17,12 +20,38 @@ from defusedxml.ElementTree import fromstring
 
 from ..constants import IW_SWATHS, ORBITS_PER_CYCLE
 from ..errors import BadProduct
+from ..limits import (
+    BURST_AREA,
+    BURST_LINES,
+    BURSTS,
+    COEFFICIENT,
+    COEFFICIENTS,
+    FIRST_YEAR,
+    FOOTPRINT,
+    GRID_POINTS,
+    LAST_YEAR,
+    MANIFEST_BYTES,
+    MEASUREMENT_BYTES,
+    RECORDS,
+    WORD,
+    XML_BYTES,
+    XML_MARKS,
+    XML_NAMES,
+    range_of,
+    sane,
+    within,
+)
 from ..model import Burst, GeolocationGrid, Orbit, RangePolynomial, Swath
 from .burst_id import burst_id, burst_number, burst_track
 
 logger = logging.getLogger(__name__)
 
-MAX_XML = 64 * 1024 * 1024  # bytes; annotations have about 1 MB
+POLARIZATIONS = ("VV", "VH", "HH", "HV")
+PASSES = ("ascending", "descending")
+_PLATFORM = re.compile(r"S1[A-Z]")
+_TIME = re.compile(r"(\d{4})-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?\d*", re.ASCII)
+# Also where it overlaps another: text that looks like an attribute must not hide one.
+_ATTRIBUTE = re.compile(rb"""(?==\s*("[^"]*"|'[^']*'))""")
 
 
 @dataclass(frozen=True)
@@ -47,42 +76,60 @@ class _Node:
     def __init__(self, element: Element, name: str):
         self.element, self.name = element, name
 
-    def all(self, path: str, required: bool = True) -> list[_Node]:
-        found = [_Node(e, self.name) for e in self.element.iterfind(path)]
+    def all(self, path: str, required: bool = True, most: int = RECORDS) -> list[_Node]:
+        found = [_Node(e, self.name) for e in islice(self.element.iterfind(path), most + 1)]
         if required and not found:
             raise BadProduct(f"{self.name}: expected at least one <{path}>, found none; the product is incomplete")
+        if len(found) > most:
+            raise BadProduct(f"{self.name}: expected at most {most} <{path}>, found more; refused")
         return found
 
     def one(self, path: str) -> _Node:
         return self.all(path)[0]
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, longest: int = WORD) -> str:
         text = self.element.findtext(path)
         if text is None or not text.strip():
             raise BadProduct(f"{self.name}: expected a value in <{path}>, found none; the product is incomplete")
+        if len(text) > longest:
+            raise BadProduct(f"{self.name}: expected at most {longest} characters in <{path}>, found {len(text)}")
         return text.strip()
 
-    def convert(self, path: str, kind, what: str):
-        text = self.text(path)
+    def word(self, path: str, known: Collection[str]) -> str:
+        """One of some words, in the case of these."""
+        found = {word.lower(): word for word in known}.get(self.text(path).lower())
+        if found is None:
+            raise BadProduct(f"{self.name}: expected {' or '.join(known)} in <{path}>, found {self.text(path)[:60]!r}")
+        return found
+
+    def convert(self, path: str, kind, what: str, longest: int = WORD):
+        text = self.text(path, longest)
         try:
             return kind(text)
         except (ValueError, OverflowError) as error:
             raise BadProduct(f"{self.name}: expected {what} in <{path}>, found {text[:60]!r}") from error
 
     def number(self, path: str) -> float:
-        value = self.convert(path, float, "a number")
-        if not np.isfinite(value):
-            raise BadProduct(f"{self.name}: expected a finite number in <{path}>, found {value}")
-        return value
+        return self._ranged(path, self.convert(path, float, "a number"))
 
     def integer(self, path: str) -> int:
-        return self.convert(path, int, "a whole number")
+        return self._ranged(path, self.convert(path, int, "a whole number"))
+
+    def _ranged(self, path: str, value):
+        name = (self.element.tag if path == "." else path).rsplit("/", 1)[-1].rsplit("}", 1)[-1]
+        if not within(name, value):
+            raise BadProduct(f"{self.name}: expected {range_of(name)} in <{name}>, found {str(value)[:60]}")
+        return value
 
     def time(self, path: str) -> np.datetime64:
-        return self.convert(path, utc, "a UTC time")
+        return self.convert(path, utc, f"a UTC time of {FIRST_YEAR} to {LAST_YEAR}")
 
-    def vector(self, path: str, dtype) -> np.ndarray:
-        return self.convert(path, lambda text: np.array(text.split(), dtype), "numbers")
+    def vector(self, path: str, dtype, most: int) -> np.ndarray:
+        """A list of numbers; of at most 32 characters each, before any is looked at."""
+        values = self.convert(path, lambda text: np.array(text.split(), dtype), "numbers", 32 * most)
+        if values.size > most:
+            raise BadProduct(f"{self.name}: expected at most {most} numbers in <{path}>, found {values.size}")
+        return values
 
 
 def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
@@ -98,9 +145,9 @@ def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
     Raises
     ------
     BadProduct
-        Unreadable XML, or a fact is missing.
+        Unreadable or hostile XML, or a fact is missing or out of range.
     """
-    root = _Node(read_xml(xml, name), name)
+    root = _Node(read_xml(xml, name, MANIFEST_BYTES), name)
     platform = root.one(".//{*}platform")
     orbits = root.one(".//{*}orbitReference")
     tracks = {n.element.get("type"): n for n in orbits.all("{*}relativeOrbitNumber")}
@@ -111,24 +158,31 @@ def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
         if "IPF" in n.element.get("name", "")
     ]
     return Manifest(
-        platform="S1" + platform.text("{*}number").upper(),
+        platform=_platform("S1" + platform.text("{*}number"), name),
         mode=platform.text(".//{*}mode"),
         product_type=root.text(".//{*}productType"),
-        orbit_pass=orbits.text(".//{*}pass").lower(),
+        orbit_pass=orbits.word(".//{*}pass", PASSES),
         start_track=start,
         stop_track=tracks["stop"].integer(".") if "stop" in tracks else start,
         absolute_orbit=orbits.integer("{*}orbitNumber"),
-        processor_version=versions[0] if versions else "",
+        processor_version=versions[0][:WORD] if versions else "",
         footprint=_corners(root),
-        processed=next((n.element.get("stop", "") for n in root.all(".//{*}processing", required=False)), ""),
+        processed=next((n.element.get("stop", "")[:WORD] for n in root.all(".//{*}processing", required=False)), ""),
     )
+
+
+def _platform(text: str, name: str) -> str:
+    if not _PLATFORM.fullmatch(text.upper()):
+        raise BadProduct(f"{name}: expected a platform such as S1A, found {text[:60]!r}")
+    return text.upper()
 
 
 def _corners(root: _Node) -> tuple[tuple[float, float], ...]:
     """The frame's corners; none where they can't be read: they only tell which products may see a mine."""
     nodes = root.all(".//{*}footPrint/{*}coordinates", required=False)
+    text = (nodes[0].element.text or "") if nodes else ""
     try:
-        pairs = [tuple(map(float, pair.split(","))) for pair in (nodes[0].element.text or "").split()] if nodes else []
+        pairs = [tuple(map(float, pair.split(","))) for pair in text.split()] if len(text) <= FOOTPRINT else []
         corners = tuple((lon, lat) for lat, lon in pairs)
     except ValueError:
         return ()
@@ -167,8 +221,13 @@ def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str
         raise BadProduct(
             f"{name}: expected an IW SLC annotation of {', '.join(IW_SWATHS)}, found {mode} {product_type} {swath}"
         )
-    records = timing.all("burstList/burst")
+    records = timing.all("burstList/burst", most=BURSTS)
     lines, samples = timing.integer("linesPerBurst"), timing.integer("samplesPerBurst")
+    if lines * samples > BURST_AREA or lines * samples * len(records) > MEASUREMENT_BYTES // 4:
+        raise BadProduct(
+            f"{name}: expected at most {BURST_AREA} samples a burst and {MEASUREMENT_BYTES // 4} in all, "
+            f"found {len(records)} bursts of {lines} x {samples}; refused"
+        )
     if image.integer("numberOfLines") != lines * len(records) or image.integer("numberOfSamples") != samples:
         raise BadProduct(
             f"{name}: expected {len(records)} bursts of {lines} x {samples} to fill the image, "
@@ -177,7 +236,7 @@ def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str
     grid = _geolocation_grid(root)
     return Swath(
         swath=swath,
-        polarization=header.text("polarisation").upper(),
+        polarization=header.word("polarisation", POLARIZATIONS),
         annotation=name,
         measurement=measurement,
         lines=lines * len(records),
@@ -187,10 +246,34 @@ def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str
     )
 
 
-def read_xml(xml: bytes, name: str) -> Element:
-    """Root element of a document without entities; `BadProduct` where it is unreadable, too long or hostile."""
-    if len(xml) > MAX_XML:
-        raise BadProduct(f"{name}: expected at most {MAX_XML} bytes of XML, found more; it isn't a Sentinel-1 file")
+def read_xml(xml: bytes, name: str, limit: int = XML_BYTES) -> Element:
+    """Root element of a document without entities; nothing of it is built before its length and marks are counted.
+
+    Parameters
+    ----------
+    xml : bytes
+        The document, in an encoding that has ASCII's characters where ASCII has them.
+    name : str
+        How messages call it.
+    limit : int
+        Bytes that it may have.
+
+    Raises
+    ------
+    BadProduct
+        It is unreadable, too long or hostile.
+    """
+    problem = None
+    if len(xml) > limit:
+        problem = f"at most {limit} bytes of XML, found more; it isn't a Sentinel-1 file"
+    elif b"\0" in xml:  # no character of XML, but part of every one in UTF-16, in which marks couldn't be counted
+        problem = "XML in UTF-8, found bytes of zero"
+    elif (marks := xml.count(b"<") + xml.count(b"=")) > XML_MARKS:
+        problem = f"at most {XML_MARKS} tags and attributes, found {marks}; it isn't a Sentinel-1 file"
+    elif marks * max((m.end(1) - m.start(1) for m in _ATTRIBUTE.finditer(xml)), default=0) > XML_NAMES:
+        problem = "short names of namespaces, found one that many tags would repeat; refused"
+    if problem:
+        raise BadProduct(f"{name}: expected {problem}")
     try:
         return fromstring(xml, forbid_dtd=True)
     except DefusedXmlException as error:
@@ -202,11 +285,17 @@ def read_xml(xml: bytes, name: str) -> Element:
 
 
 def utc(text: str) -> np.datetime64:
-    """A UTC instant as in ``2021-06-24T17:24:51.123456``, with or without a final Z."""
-    value = np.datetime64(text.removesuffix("Z"), "ns")
-    if np.isnat(value):
-        raise ValueError(f"not a time: {text!r}")
-    return value
+    """A UTC instant as in ``2021-06-24T17:24:51.123456``, with or without a final Z, datetime64[ns].
+
+    Raises
+    ------
+    ValueError
+        It is none, or of a year in which no Sentinel-1 flies: numpy would count some of those round the clock.
+    """
+    match = _TIME.fullmatch(text.removesuffix("Z"))
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
+        raise ValueError(f"not a time of {FIRST_YEAR} to {LAST_YEAR}: {text[:60]!r}")
+    return np.datetime64(match[0], "ns")
 
 
 def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Burst, ...]:
@@ -216,10 +305,13 @@ def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Bur
     fm_rate = _range_polynomials(
         root.all("generalAnnotation/azimuthFmRateList/azimuthFmRate"), "azimuthFmRatePolynomial"
     )
-    records = root.all("swathTiming/burstList/burst")
+    records = root.all("swathTiming/burstList/burst", most=BURSTS)
     times = np.array([r.time("azimuthTime") for r in records])
     if np.any(np.diff(times) <= np.timedelta64(0, "ns")):
         raise BadProduct(f"{root.name}: expected bursts in time order, found {times.astype(str).tolist()}")
+    first, last = common["orbit"].instant(common["orbit"].time[[0, -1]])
+    if not first <= times[0] <= times[-1] <= last:
+        raise BadProduct(f"{root.name}: expected bursts between the orbit's ends, {first} and {last}, found others")
     middle = times + np.timedelta64(round(0.5 * (lines - 1) * interval * 1e9), "ns")
     identities = _identities(root, records, middle, manifest)
     bursts = []
@@ -254,15 +346,11 @@ def _common(root: _Node, manifest: Manifest) -> dict:
             f"{root.name}: expected processing parameters of {swath}, found {[p.text('swath') for p in processing]}"
         )
     interval, rate = image.number("azimuthTimeInterval"), product.number("rangeSamplingRate")
-    if interval <= 0 or rate <= 0:
-        raise BadProduct(
-            f"{root.name}: expected positive sampling, found {interval} s a line and {rate} samples a second"
-        )
     return {
-        "platform": header.text("missionId").upper(),
+        "platform": _platform(header.text("missionId"), root.name),
         "swath": swath,
-        "polarization": header.text("polarisation").upper(),
-        "orbit_pass": product.text("pass").lower(),
+        "polarization": header.word("polarisation", POLARIZATIONS),
+        "orbit_pass": product.word("pass", PASSES),
         "azimuth_time_interval": interval,
         "slant_range_time": image.number("slantRangeTime"),
         "range_sampling_rate": rate,
@@ -311,9 +399,11 @@ def _range_polynomials(records: list[_Node], tag: str) -> list[RangePolynomial]:
     polynomials = []
     for record in records:
         if record.element.find(tag) is not None:
-            coefficients = record.vector(tag, np.float64).tolist()
+            coefficients = record.vector(tag, np.float64, COEFFICIENTS).tolist()
         else:  # IPF before 2.43 writes the FM rate as three elements
-            coefficients = [record.number(c) for c in ("c0", "c1", "c2")]
+            coefficients = [record.convert(c, float, "a number") for c in ("c0", "c1", "c2")]
+        if not sane(coefficients, COEFFICIENT):
+            raise BadProduct(f"{record.name}: expected finite coefficients in <{tag}>, found {coefficients}")
         polynomials.append(RangePolynomial(record.time("azimuthTime"), record.number("t0"), tuple(coefficients)))
     return polynomials
 
@@ -324,7 +414,7 @@ def _nearest(records: list[RangePolynomial], instant: np.datetime64) -> RangePol
 
 
 def _valid_samples(record: _Node, lines: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    first, last = record.vector("firstValidSample", np.int64), record.vector("lastValidSample", np.int64)
+    first, last = (record.vector(f"{end}ValidSample", np.int64, BURST_LINES) for end in ("first", "last"))
     if first.shape != (lines,) or last.shape != (lines,):
         raise BadProduct(
             f"{record.name}: expected {lines} first and last valid samples, found {first.size} and {last.size}"
@@ -362,7 +452,7 @@ def _identities(root: _Node, records: list[_Node], middle: np.ndarray, manifest:
 
 
 def _geolocation_grid(root: _Node) -> GeolocationGrid:
-    points = root.all("geolocationGrid/geolocationGridPointList/geolocationGridPoint")
+    points = root.all("geolocationGrid/geolocationGridPointList/geolocationGridPoint", most=GRID_POINTS)
 
     def column(read, dtype):
         return np.array([read(p) for p in points], dtype)
