@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .errors import BadInput
-from .limits import JSON_BYTES
+from .limits import JSON_BYTES, JSON_LISTS
 from .storage import open_store
 
 
@@ -24,7 +24,8 @@ def read_json(url: str, kind: str = "JSON", limit: int = JSON_BYTES) -> object:
     Raises
     ------
     BadInput
-        It is longer, nested deeper than Python's recursion goes, or no JSON in UTF-8, 16 or 32.
+        It is longer, has too many lists and objects, is nested deeper than Python's recursion goes, or is no JSON in
+        UTF-8, 16 or 32.
     Unavailable
         It can't be read.
     """
@@ -32,14 +33,14 @@ def read_json(url: str, kind: str = "JSON", limit: int = JSON_BYTES) -> object:
     data = location.read_bytes(limit=limit)
     if len(data) > limit:
         raise BadInput(f"{location.url}: expected at most {limit} bytes of {kind}, found more; split the file")
-    return parse_json(data, location.url, kind)
-
-
-def parse_json(data: bytes | str, name: str, kind: str = "JSON") -> object:
-    """The same of bytes or text at hand; messages call it ``name``."""
+    if (lists := data.count(b"[") + data.count(b"{")) > JSON_LISTS:
+        raise BadInput(
+            f"{location.url}: expected {kind} of at most {JSON_LISTS} vertices, lists and objects, found {lists}; "
+            "split or simplify it"
+        )
     try:
         return json.loads(data)
     except RecursionError as error:
-        raise BadInput(f"{name}: expected {kind}, found lists or objects nested without end; refused") from error
+        raise BadInput(f"{location.url}: expected {kind}, found lists or objects nested without end") from error
     except ValueError as error:
-        raise BadInput(f"{name}: expected {kind}, found something else ({error})") from error
+        raise BadInput(f"{location.url}: expected {kind}, found something else ({error})") from error

@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 # --- XML: a manifest has 45 kB, an annotation 1 MB, a precise orbit file 5 MB ---
 MANIFEST_BYTES = 1 * MIB
 XML_BYTES = 16 * MIB
-XML_MARKS = 1_000_000  # "<" and "=" together; an orbit file has 300,000. Each may become an object of 100 to 200 bytes
+XML_MARKS = 600_000  # "<" and "=" together; an orbit file has 300,000. Each may become an object of 100 to 200 bytes
 XML_NAMES = 64 * MIB  # characters of all names, were the longest attribute a namespace that each of them repeats
 WORD = 200  # characters of a value that isn't a list
 FOOTPRINT = 10_000  # characters of a footprint; it has four corners
@@ -39,7 +39,8 @@ HEADER_BYTES = 4 * MIB  # read of a zip's directory, or of a TIFF beside its sam
 STRIP_BYTES = 128 * MIB  # unpacked, of a rewritten measurement that is compressed; nominal one line of 100 kB
 
 # --- documents and rasters ---
-JSON_BYTES = 16 * MIB  # a document of empty lists becomes 30 times as many bytes of objects
+JSON_BYTES = 16 * MIB
+JSON_LISTS = 500_000  # lists and objects of a document; every vertex of an outline is one of some 150 bytes
 VERTICES = 200_000  # of a mine's or a site's outline
 IDENTITY = 100  # characters of a mine's id: it names files
 RASTER_CELLS = 64_000_000  # of a DEM in the window read; 30 bytes each while it is read

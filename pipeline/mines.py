@@ -16,6 +16,8 @@ from .limits import IDENTITY, VERTICES
 from .model import Mine
 from .storage import open_store
 
+# What coordinates that are none make shapely raise: letters, too few, nested too deep, integers too long for a float.
+_UNSHAPELY = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
 _WANTED = "expected a Feature with a Polygon or MultiPolygon in lon/lat"
 
 
@@ -155,7 +157,7 @@ def _check_polygon(url: str, geometry) -> None:
         raise BadInput(f"{url}: {_WANTED}, found {kind!r}")
     try:
         polygon = shapely.geometry.shape(geometry)
-    except (ValueError, TypeError, LookupError, AttributeError, shapely.errors.ShapelyError) as error:
+    except (*_UNSHAPELY, shapely.errors.ShapelyError) as error:
         raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({error})") from error
     if polygon.is_empty:
         raise BadInput(f"{url}: expected the coordinates of a {kind}, found none")

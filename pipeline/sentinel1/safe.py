@@ -5,6 +5,7 @@ Only the manifest and the annotations asked for are read. Samples are read by `m
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
@@ -80,7 +81,12 @@ class _FileSource:
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A SAFE folder; a flat one, with annotations beside the manifest, will do."""
+    """A SAFE folder; a flat one, with annotations beside the manifest, will do.
+
+    Links are followed, out of the folder too: archives made of links are common. Wherever they lead, there must be a
+    file, which is held against the same limits; of what isn't a product's file, no more than 60 characters get into a
+    message.
+    """
 
     location: Location
 
@@ -97,11 +103,21 @@ class Folder:
 
     def read(self, name: str, limit: int = XML_BYTES) -> bytes:
         """See `Container`."""
+        self._check_file(name)
         return self.location.read_bytes(name, limit)
 
     def source(self, name: str) -> Source:
         """See `Container`."""
+        self._check_file(name)
         return _FileSource(self.location, name, name)
+
+    def _check_file(self, name: str) -> None:
+        """Refuse what is there, but no file: that is the product's fault, not the disk's."""
+        path = f"{self.location.path}/{name}"
+        if self.location.is_local and os.path.lexists(path) and not os.path.isfile(path):
+            raise BadProduct(
+                f"{self.location.url}: expected the file {name}, found a pipe, a device or a link to no file; refused"
+            )
 
 
 class Archive:
