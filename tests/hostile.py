@@ -66,9 +66,9 @@ def bomb(size: int, head: bytes = b"") -> bytes:
     return first + zeros * ((size - len(head)) // unit) + b"\x03\x00"
 
 
-def zipped(root: Path, members: list[tuple], tail: Callable[[bytes], bytes] = bytes) -> str:
+def zipped(root: Path, members: list[tuple]) -> str:
     """A zip written byte by byte: (name, packed bytes, real size, {field: value}) each; crc is not right."""
-    out, directory = b"", b""
+    out, directory = bytearray(), bytearray()
     for name, data, size, fields in members:
         given = {"method": 0, "flags": 0, "attributes": 0, "offset": len(out), "packed": len(data), "crc": 0} | fields
         text = name.encode()
@@ -80,7 +80,7 @@ def zipped(root: Path, members: list[tuple], tail: Callable[[bytes], bytes] = by
         directory += text
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, len(members), len(members), len(directory), len(out), 0)
     path = root / f"{GRANULE}.zip"
-    path.write_bytes(tail(out + directory + end))
+    path.write_bytes(out + directory + end)
     return str(path)
 
 
@@ -104,13 +104,12 @@ def edit(*pairs: tuple[str, str]) -> bytes:
 # --- XML --------------------------------------------------------------------------------------------
 
 XML = {
-    "as many tags as may be": (b"<a>" + b"<b/>" * 599_000 + b"</a>", "expected at least one <adsHeader>"),
-    "as many attributes as may be": (
-        b"<a " + b" ".join(b'a%d=""' % k for k in range(599_000)) + b"/>",
+    "four hundred thousand attributes": (
+        b"<a " + b" ".join(b'a%d=""' % k for k in range(400_000)) + b"/>",
         "expected at least one <adsHeader>",
     ),
     "as long names as may be": (
-        b'<a xmlns="' + b"u" * 300 + b'">' + b"".join(b"<b%d/>" % k for k in range(220_000)) + b"</a>",
+        b'<a xmlns="' + b"u" * 600 + b'">' + b"".join(b"<b%d/>" % k for k in range(100_000)) + b"</a>",
         "expected at least one <adsHeader>",
     ),
     "tags without end": (b"<a>" + b"<b/>" * 3_000_000 + b"</a>", "expected at most 600000 tags and attributes"),
@@ -126,7 +125,7 @@ XML = {
         b"<a>=\"<b xmlns='" + b"u" * 50_000 + b"'>" + b"".join(b"<b%d/>" % k for k in range(20_000)) + b"</b></a>",
         "short names of namespaces",
     ),
-    "nested without end": (b"<a>" * 150_000 + b"</a>" * 150_000, "expected at least one <adsHeader>"),
+    "nested without end": (b"<a>" * 50_000 + b"</a>" * 50_000, "expected at least one <adsHeader>"),
     "one long text": (b"<a>" + "\U0001f4a3".encode() + b"x" * 15_000_000 + b"</a>", "expected at least one"),
     "entities in entities": (
         b'<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">'
@@ -275,7 +274,7 @@ def a_file_for_a_folder(root):
 
 # --- zips -------------------------------------------------------------------------------------------
 
-for _method, _kind in ((12, "bzip2"), (14, "lzma"), (97, "97")):
+for _method, _kind in ((12, "bzip2"), (14, "lzma"), (97, "wavpack")):
     case("product", f"stored or deflated, found '.*' packed by {_kind}", f"a zip packed by {_kind}")(
         lambda root, method=_method: zipped(root, [*whole(), ("x", b"", 0, {"method": method})])
     )
@@ -343,10 +342,10 @@ MEASUREMENTS = {
     "a height of nothing": (tagged(257, 4, 1, 0), "as annotated, found 0 x 2000"),
     "strips of no rows": (tagged(278, 4, 1, 0), "expected 1 strips, found 21 offsets"),
     "strips of negative rows": (tagged(278, 9, 1, 2**32 - 5), "expected a number of rows in a strip, found -5"),
-    "strips of two heights": (tagged(278, 3, 2, 0x00010001), "expected a number of rows in a strip|unreadable"),
+    "strips of two heights": (tagged(278, 3, 2, 0x00010001), "expected 8000 bytes a line, found"),
     "strips beyond the end": (tagged(273, 4, BURSTS * LINES, 4), "truncated|unreadable"),
     "samples of 8 bits": (tagged(258, 3, 1, 8), "expected one 16-bit complex integer a pixel"),
-    "a billion offsets": (tagged(273, 4, 2**30, 200), "expected a TIFF, found something unreadable"),
+    "a billion offsets": (tagged(273, 4, 2**30, 200), "expected 21 strips, found 0 offsets"),
     "a billion lengths of zero": (tagged(279, 4, 2**31, 0), "expected a TIFF, found something|strips"),
     "no kind that there is": (tagged(256, 99, 1, 2000), "expected a TIFF|as annotated"),
     "a directory that follows itself": (
@@ -445,16 +444,16 @@ def an_outline_of_a_gibibyte(root):
 OUTLINES = {
     "an outline of two million vertices": (
         _polygon("[[" + "[0,1]," * 2_000_000 + "[0,1]]]"),
-        "at most 500000 vertices, lists and objects, found 2000005",
+        "at most 500000 vertices, lists and objects, found 2000006",
     ),
-    "an outline of as many vertices as may be": (
-        _polygon("[[" + "[0,1]," * 499_900 + "[0,1]]]"),
-        "at most 200000 vertices, found 499901",
+    "an outline of 250,001 vertices": (
+        _polygon("[[" + "[0,1]," * 250_000 + "[0,1]]]"),
+        "at most 200000 vertices, found 250001",
     ),
     "an outline nested without end": (_polygon("[" * 100_000 + "]" * 100_000), "nested without end"),
     "an outline nested nearly without end": (_polygon("[" * 900 + "]" * 900), "expected the coordinates|found none"),
     "an outline of lists": ("[" + "[]," * 5_000_000 + "[]]", "at most 500000 vertices, lists and objects"),
-    "an outline of numbers": ("[" + "1.," * 5_000_000 + "1]", "expected a Feature"),
+    "an outline of numbers": ("[" + "1.5," * 3_000_000 + "1]", "expected a Feature"),
     "an outline of no numbers": (_polygon("[[[0,0],[NaN,0],[1,NaN],[0,0]]]"), "mine.geojson"),
     "an outline at infinity": (_polygon("[[[0,0],[1e308,0],[1e308,1e308],[0,0]]]"), "are they swapped"),
     "an outline of integers without end": (_polygon(f"[[[0,0],[{'9' * 4000},0],[1,1],[0,0]]]"), "mine.geojson"),
@@ -490,7 +489,7 @@ def _raster(root: Path, shape, step: float, **options) -> str:
     return str(path)
 
 
-@case("dem", "must have at most 64000000 cells in the area, instead it has 1e\\+1\\d")
+@case("dem", "must have at most 64000000 cells in the area, instead it has 1.42e\\+10")
 def heights_finer_than_atoms(root):
     return _raster(root, (300_000, 300_000), 1e-6, tiled=True, blockxsize=4096, blockysize=4096, BIGTIFF="YES")
 
