@@ -1,16 +1,28 @@
 """Files from untrusted places: refused with their reason, within bounded memory and time; the others go on."""
 
+import io
 import json
 import re
 import subprocess
 import sys
+import zipfile
 
+import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import errors
+from pipeline.model import Window
+from pipeline.sentinel1.annotation import parse_annotation, parse_manifest
+from pipeline.sentinel1.measurement import read_header
+from pipeline.sentinel1.orbit_files import cut_orbit, parse_orbit_file
+from pipeline.sentinel1.safe import open_product
 
 from .conftest import ROOT
-from .hostile import CASES
+from .hostile import CASES, INSTANT
+from .test_orbit_files import orbit_file
+from .test_reader import BURSTS, GRANULE, LINES, SAMPLES, annotation_xml, digital_numbers, files, tiff
 
 MEMORY = 400 * 1024**2  # bytes that reading may add; the longest annotation, all tags, takes 300 MB
 SECONDS = 20.0
@@ -32,3 +44,126 @@ def test_refused_with_its_reason_within_bounds(outcomes, name):
     assert re.search(expected, found["message"]) and len(found["message"]) < 1500
     assert found["grown"] < MEMORY
     assert found["seconds"] < SECONDS
+
+
+# --- damage at random -------------------------------------------------------------------------------
+
+EVIL = (
+    "",
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "1e308",
+    "9" * 30,
+    "-9223372036854775808",
+    "9999-01-01T00:00:00",
+    "NaT",
+    "a b",
+    "<",
+    "\0",
+)
+VALUE = re.compile(rb">([^<>]+)<")
+MANIFEST = files()["manifest.safe"]
+FACTS = parse_manifest(MANIFEST)
+
+
+@st.composite
+def damaged(draw, content: bytes, reach: int | None = None):
+    """Content with up to six bytes of its first ``reach`` changed, and sometimes cut."""
+    data = bytearray(content)
+    places = st.integers(0, min(reach or len(data), len(data)) - 1)
+    for place, byte in draw(st.lists(st.tuples(places, st.integers(0, 255)), max_size=6)):
+        data[place] = byte
+    cut = draw(st.one_of(st.none(), st.integers(0, len(data))))
+    return bytes(data[:cut])
+
+
+@st.composite
+def misstated(draw, xml: bytes):
+    """XML in which one to three values are something else."""
+    found = list(VALUE.finditer(xml))
+    picks = draw(st.lists(st.sampled_from(found), min_size=1, max_size=3, unique_by=lambda m: m.start()))
+    for match in sorted(picks, key=lambda m: -m.start()):
+        value = draw(st.sampled_from(EVIL)).encode()
+        xml = xml[: match.start(1)] + value + xml[match.end(1) :]
+    return xml
+
+
+def refuses_or_reads(reader, *words) -> None:
+    """No other error comes out than those that a run tells as a reason."""
+    try:
+        reader(*words)
+    except errors.PitpulseError as error:
+        assert 10 < len(str(error)) < 2000
+
+
+@given(st.one_of(damaged(annotation_xml()), misstated(annotation_xml()), misstated(annotation_xml(old_fm_rate=True))))
+def test_any_annotation(xml):
+    refuses_or_reads(parse_annotation, xml, FACTS, "annotation/a.xml")
+
+
+@given(st.one_of(damaged(MANIFEST), misstated(MANIFEST)))
+def test_any_manifest(xml):
+    refuses_or_reads(parse_manifest, xml)
+
+
+ORBIT = orbit_file("2021-06-24T17:20:00")
+
+
+@given(st.one_of(damaged(ORBIT), misstated(ORBIT)))
+def test_any_orbit_file(xml):
+    refuses_or_reads(lambda: cut_orbit(parse_orbit_file(xml, "a.EOF", INSTANT), INSTANT, 10.0))
+
+
+class Bytes:
+    """A file of a product, at hand."""
+
+    name = "a.tiff"
+
+    def __init__(self, data: bytes):
+        self.data = data
+
+    def size(self):
+        """Bytes."""
+        return len(self.data)
+
+    def ranges(self, starts, stops, max_gap=None):
+        """Views, shorter where the file ends."""
+        return [memoryview(self.data)[a:b] for a, b in zip(starts, stops, strict=True)]
+
+
+TIFFS = [
+    tiff(digital_numbers(), order=order, big=big, per_strip=rows, compression=packed)
+    for order, big, rows, packed in (("<", False, 1, 1), (">", True, 1, 1), ("<", False, 4, 8), ("<", False, 4, 50000))
+]
+BURST = parse_annotation(annotation_xml(), FACTS, "annotation/a.xml").bursts[1]
+
+
+@given(st.sampled_from(TIFFS).flatmap(lambda data: damaged(data, 700)))
+def test_any_measurement(data):
+    def samples():
+        header = read_header(Bytes(data), "a.tiff", (BURSTS * LINES, SAMPLES))
+        assert header.read(BURST, Window(0, LINES, 0, SAMPLES)).shape == (LINES, SAMPLES)
+
+    refuses_or_reads(samples)
+
+
+def zip_of(compression) -> bytes:
+    """A product without measurement."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for path, data in files().items():
+            archive.writestr(f"{GRANULE}.SAFE/{path}", data)
+    return buffer.getvalue()
+
+
+ZIPS = [zip_of(zipfile.ZIP_STORED), zip_of(zipfile.ZIP_DEFLATED)]
+
+
+@given(st.data())
+def test_any_zip(data):
+    whole = data.draw(st.sampled_from(ZIPS))
+    tail = data.draw(damaged(whole[-900:]))  # its directory
+    fsspec.filesystem("memory").pipe_file("/hostile/a.zip", data.draw(damaged(whole[:-900], 300)) + tail)
+    refuses_or_reads(open_product, "memory://hostile/a.zip")

@@ -176,7 +176,7 @@ def open_measurement(
     location = open_store(product.url, **(storage_options or {})) if location is None else location
     source = open_container(location).source(swath.measurement)
     name = f"{location.url}: {swath.measurement}"
-    return _read_header(source, name, (swath.lines, swath.samples))
+    return read_header(source, name, (swath.lines, swath.samples))
 
 
 def read_window(
@@ -189,7 +189,23 @@ def read_window(
     return open_measurement(product, swath, storage_options).read(burst, window)
 
 
-def _read_header(source: Source, name: str, expected: tuple[int, int]) -> Measurement:
+def read_header(source: Source, name: str, expected: tuple[int, int]) -> Measurement:
+    """Where the lines of a measurement lie, from its TIFF's header.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    name : str
+        How messages call it.
+    expected : (int, int)
+        Lines and samples that it must have.
+
+    Raises
+    ------
+    BadProduct
+        It is another format, of another size, or contradicts itself or the file.
+    """
     size = source.size()
     if size > MEASUREMENT_BYTES:
         raise BadProduct(f"{name}: expected at most {MEASUREMENT_BYTES} bytes, found {size}; refused")
