@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 import shapely.geometry
 
-from .errors import BadProduct, NoCoverage, PitpulseError, Unavailable
+from .errors import BadProduct, NoCoverage, PitpulseError, Unavailable, brief
 from .limits import FIRST_YEAR, LAST_YEAR, MANIFEST_BYTES
 from .sentinel1.annotation import parse_manifest
 from .sentinel1.safe import MANIFEST, open_container
@@ -205,7 +205,7 @@ def _check_name(entry: str, url: str) -> None:
     try:
         start_of(granule_name(entry))
     except ValueError as error:
-        raise BadProduct(f"{url}: expected a time in the product's name, found none ({error})") from error
+        raise BadProduct(f"{url}: expected a time in the product's name, found none ({brief(error)})") from error
 
 
 def _state(place: Location) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .errors import BadInput
+from .errors import BadInput, brief
 from .limits import JSON_BYTES, JSON_LISTS
 from .storage import open_store
 
@@ -43,4 +43,4 @@ def read_json(url: str, kind: str = "JSON", limit: int = JSON_BYTES) -> object:
     except RecursionError as error:
         raise BadInput(f"{location.url}: expected {kind}, found lists or objects nested without end") from error
     except ValueError as error:
-        raise BadInput(f"{location.url}: expected {kind}, found something else ({error})") from error
+        raise BadInput(f"{location.url}: expected {kind}, found something else ({brief(error)})") from error

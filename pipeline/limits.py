@@ -46,6 +46,9 @@ IDENTITY = 100  # characters of a mine's id: it names files
 RASTER_CELLS = 64_000_000  # of a DEM in the window read; 30 bytes each while it is read
 RASTER_BLOCK = 512 * MIB  # a block of a raster is unpacked whole
 
+# --- answers of a STAC API ---
+ITEMS = 200_000  # of one search, all pages; 30 years of one mine on all its tracks have 10,000
+
 # --- times and numbers, by the name of their XML element: least and greatest, both allowed ---
 FIRST_YEAR, LAST_YEAR = 2000, 2099  # Sentinel-1A flies since 2014; nanoseconds since 1970 end in 2262
 RANGES = {

@@ -10,7 +10,7 @@ import shapely
 import shapely.geometry
 
 from .documents import read_json
-from .errors import BadInput
+from .errors import BadInput, brief
 from .inventory.own import read_factors, read_figures
 from .limits import IDENTITY, VERTICES
 from .model import Mine
@@ -74,7 +74,9 @@ def read_sites(url: str, mines: Sequence[Mine]) -> list[Mine]:
     for feature in _features(url):
         name = str((feature.get("properties") or {}).get("name") or "").strip()
         if not name:
-            raise BadInput(f"{url}: expected a property name at every site, found {feature.get('properties')!r}")
+            raise BadInput(
+                f"{url}: expected a property name at every site, found {repr(feature.get('properties'))[:200]}"
+            )
         _check_polygon(url, feature.get("geometry"))
         polygon = shapely.geometry.shape(feature["geometry"])
         at = [mine for mine, outline in shapes.items() if outline.intersects(polygon)]
@@ -135,7 +137,9 @@ def _mine(url: str, feature: dict) -> Mine:
     _check_polygon(url, feature.get("geometry"))
     facts = feature.get("properties") or {}
     if not isinstance(facts, dict):
-        raise BadInput(f"{url}: expected properties as an object with id, name, country, commodity, found {facts!r}")
+        raise BadInput(
+            f"{url}: expected properties as an object with id, name, country, commodity, found {repr(facts)[:200]}"
+        )
     name = str(facts.get("name") or facts.get("id") or open_store(url).name.rsplit(".", 1)[0])
     identity = re.sub(r"[^a-z0-9]+", "-", str(facts.get("id") or name).lower()).strip("-")
     if not 0 < len(identity) <= IDENTITY:
@@ -154,11 +158,11 @@ def _check_polygon(url: str, geometry) -> None:
     """Refuse what isn't a proper polygon in degrees."""
     kind = geometry.get("type") if isinstance(geometry, dict) else geometry
     if kind not in ("Polygon", "MultiPolygon"):
-        raise BadInput(f"{url}: {_WANTED}, found {kind!r}")
+        raise BadInput(f"{url}: {_WANTED}, found {repr(kind)[:60]}")
     try:
         polygon = shapely.geometry.shape(geometry)
     except (*_UNSHAPELY, shapely.errors.ShapelyError) as error:
-        raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({error})") from error
+        raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({brief(error)})") from error
     if polygon.is_empty:
         raise BadInput(f"{url}: expected the coordinates of a {kind}, found none")
     vertices = int(shapely.get_num_coordinates(polygon))

@@ -2,10 +2,13 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 import zipfile
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -13,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import errors
+from pipeline.archive import list_archive
 from pipeline.model import Window
 from pipeline.sentinel1.annotation import parse_annotation, parse_manifest
-from pipeline.sentinel1.measurement import read_header
+from pipeline.sentinel1.measurement import open_measurement, read_header
 from pipeline.sentinel1.orbit_files import cut_orbit, parse_orbit_file
 from pipeline.sentinel1.safe import open_product
 
 from .conftest import ROOT
-from .hostile import CASES, INSTANT
+from .hostile import CASES, GIB, INSTANT, XML, bomb, folder, sparse, zipped
 from .test_orbit_files import orbit_file
 from .test_reader import BURSTS, GRANULE, LINES, SAMPLES, annotation_xml, digital_numbers, files, tiff
 
@@ -167,3 +171,68 @@ def test_any_zip(data):
     tail = data.draw(damaged(whole[-900:]))  # its directory
     fsspec.filesystem("memory").pipe_file("/hostile/a.zip", data.draw(damaged(whole[:-900], 300)) + tail)
     refuses_or_reads(open_product, "memory://hostile/a.zip")
+
+
+# --- an archive -------------------------------------------------------------------------------------
+
+
+def test_an_archive_of_which_half_is_hostile(tmp_path):
+    """Good products stay, every hostile one is told with its reason, and nothing takes long."""
+    names = [GRANULE.replace("20210624T", f"202106{day:02d}T") for day in range(1, 15)]
+    good = names[:4]
+    for name in good:
+        (tmp_path / f"{name}.SAFE").mkdir()
+        (tmp_path / f"{name}.SAFE/manifest.safe").write_bytes(MANIFEST)
+    rest = iter(names[4:])
+    hostile = {}
+
+    def add(expected, make, ending=".SAFE", name=None):
+        name = name or next(rest)
+        hostile[name] = expected
+        make(tmp_path / f"{name}{ending}")
+
+    def manifest(make):
+        return lambda path: (path.mkdir(), make(path / "manifest.safe"))
+
+    def packed(size, **fields):
+        return lambda path: path.write_bytes(
+            Path(
+                zipped(tmp_path, [("a.SAFE/manifest.safe", bomb(size, b"<a>"), size, {"method": 8} | fields)])
+            ).read_bytes()
+        )
+
+    add("at most 1048576 bytes of XML", manifest(lambda path: sparse(path, GIB)))
+    add("document type or entity declaration", manifest(lambda path: path.write_bytes(XML["entities in entities"][0])))
+    add("found a pipe, a device or a link to no file", manifest(os.mkfifo))
+    add("found a pipe, a device or a link to no file", manifest(lambda path: path.symlink_to("/dev/zero")))
+    add("expected 1 to 175 in <relat", manifest(lambda path: path.write_bytes(MANIFEST.replace(b">88<", b">999<"))))
+    add("can't read .*: No such file or directory", lambda path: path.symlink_to(tmp_path / "nothing"), ".zip")
+    add("at most 1048576 bytes of XML", packed(4 * GIB - 1), ".zip")
+    add("the encrypted member", packed(100, flags=1), ".zip")
+    add("packed by bzip2", packed(100, method=12), ".zip")
+    add("beyond the end; refused", packed(100, packed=2**31), ".zip")
+    strange = GRANULE.replace("20210624T172451", "20219999T999999")
+    add("expected a time in the product's name", Path.mkdir, name=strange)
+    far = GRANULE.replace("20210624T172451", "99990624T172451")
+    add("expected a time in the product's name", Path.mkdir, name=far)
+    (tmp_path / f"{GRANULE}.zip").unlink()  # where the zips were made
+    started = time.perf_counter()
+    listed = list_archive(tmp_path)
+    assert time.perf_counter() - started < SECONDS
+    assert [g.name for g in listed.granules] == good
+    reasons = dict(listed.broken)
+    assert sorted(reasons) == sorted(hostile)
+    for name, expected in hostile.items():
+        assert re.search(expected, reasons[name]), reasons[name]
+
+
+def test_a_product_of_links_is_read(tmp_path):
+    """Archives are made of links, also to what lies elsewhere."""
+    place = folder(tmp_path / "store")
+    linked = tmp_path / f"{GRANULE}.SAFE"
+    for path in place.rglob("*"):
+        if path.is_file():
+            (linked / path.relative_to(place)).parent.mkdir(parents=True, exist_ok=True)
+            (linked / path.relative_to(place)).symlink_to(path)
+    product = open_product(str(linked))
+    assert open_measurement(product, product.swaths[0]).lines == BURSTS * LINES

@@ -19,7 +19,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ..constants import IW_SWATHS, ORBITS_PER_CYCLE
-from ..errors import BadProduct
+from ..errors import BadProduct, brief
 from ..limits import (
     BURST_AREA,
     BURST_LINES,
@@ -280,7 +280,7 @@ def read_xml(xml: bytes, name: str, limit: int = XML_BYTES) -> Element:
         raise BadProduct(f"{name}: expected plain XML, found a document type or entity declaration; refused") from error
     except (ParseError, ValueError, LookupError) as error:
         raise BadProduct(
-            f"{name}: expected XML, found something unreadable ({error}); download the product again"
+            f"{name}: expected XML, found something unreadable ({brief(error)}); download the product again"
         ) from error
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from ..errors import BadInput, BadProduct, NoCoverage
+from ..errors import BadInput, BadProduct, NoCoverage, brief
 from ..limits import HEADER_BYTES, MEASUREMENT_BYTES, STRIP_BYTES
 from ..model import Burst, Product, Swath, Window
 from ..storage import Location, RangeFile, open_store
@@ -138,7 +138,7 @@ class Measurement:
                 data = zlib.decompressobj().decompress(blob, expected + 1)
         except (zlib.error, OSError, ValueError) as error:
             raise BadProduct(
-                f"{self.name}: strip {strip} can't be unpacked ({error}); download the product again"
+                f"{self.name}: strip {strip} can't be unpacked ({brief(error)}); download the product again"
             ) from error
         if len(data) != expected:
             raise self._truncated(f"{expected} bytes in strip {strip}", f"{len(data)}")
@@ -229,7 +229,7 @@ def read_header(source: Source, name: str, expected: tuple[int, int]) -> Measure
         if isinstance(error, BadProduct):
             raise
         raise BadProduct(
-            f"{name}: expected a TIFF, found something unreadable ({error}); download the product again"
+            f"{name}: expected a TIFF, found something unreadable ({brief(error)}); download the product again"
         ) from error
     _check_strips(measurement, size)
     return measurement

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import BadInput, BadProduct, NoCoverage
+from ..errors import BadInput, BadProduct, NoCoverage, brief
 from ..limits import ORBIT_VECTORS, RANGES, XML_BYTES, sane
 from ..model import Orbit
 from ..storage import open_store
@@ -97,9 +97,7 @@ def parse_orbit_file(xml: bytes, name: str, instant: np.datetime64 | None = None
         values = np.array([[float(v.findtext(k, "")) for k in ("X", "Y", "Z", "VX", "VY", "VZ")] for v in vectors])
         times = tai - _tai_minus_utc(vectors, tai, instant)
     except ValueError as error:
-        raise BadProduct(
-            f"{name}: expected numbers and times in every orbit vector, found {str(error)[:200]}"
-        ) from error
+        raise BadProduct(f"{name}: expected numbers and times in every orbit vector, found {brief(error)}") from error
     if np.any(np.diff(times) <= np.timedelta64(0, "ns")) or not sane(values.flat, RANGES["x"][1]):
         raise BadProduct(f"{name}: expected finite orbit vectors in time order, found others; download the file again")
     epoch = times[0].astype("datetime64[s]").astype("datetime64[ns]")

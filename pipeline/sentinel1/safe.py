@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import BadInput, BadProduct
+from ..errors import BadInput, BadProduct, brief
 from ..limits import HEADER_BYTES, MANIFEST_BYTES, MIB, XML_BYTES, ZIP_MEMBERS
 from ..model import Product, Swath
 from ..storage import Location, open_store
@@ -130,7 +130,7 @@ class Archive:
             self._zip = zipfile.ZipFile(file)
         except _UNREADABLE as error:
             raise BadProduct(
-                f"{location.url}: expected a zip, found something unreadable ({error}); download it again"
+                f"{location.url}: expected a zip, found something unreadable ({brief(error)}); download it again"
             ) from error
         file.budget = None  # of members, as much is read as is asked for
         members = self._zip.infolist()
@@ -163,7 +163,7 @@ class Archive:
                 return _unpacked(file, limit + 1)
         except _UNREADABLE as error:
             raise BadProduct(
-                f"{self.location.url}: {name} can't be unpacked ({error}); download the product again"
+                f"{self.location.url}: {name} can't be unpacked ({brief(error)}); download the product again"
             ) from error
 
     def source(self, name: str) -> Source:
@@ -204,7 +204,7 @@ class _StreamSource:
                     self._file.seek(int(starts[i]))  # reads on in pieces of bounded size
                     found[i] = memoryview(_unpacked(self._file, int(stops[i]) - int(starts[i])))
         except _UNREADABLE as error:
-            raise BadProduct(f"{self.name}: can't be unpacked ({error}); download the product again") from error
+            raise BadProduct(f"{self.name}: can't be unpacked ({brief(error)}); download the product again") from error
         return found
 
 
