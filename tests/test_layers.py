@@ -7,17 +7,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = (
-    "commodities",
-    "constants",
-    "errors",
-    "limits",
-    "model",
-    "palette",
-    "settings",
-    "stores",
-    "variables",
+    "commodities", "constants", "errors", "limits", "model", "palette", "settings", "stores", "variables",
     "fingerprint",
-)
+)  # fmt: skip
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
 READERS = (
     "storage",

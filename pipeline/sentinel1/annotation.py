@@ -9,49 +9,34 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import islice
-from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from ..constants import IW_SWATHS, ORBITS_PER_CYCLE
-from ..errors import BadProduct, brief
+from ..errors import BadProduct
 from ..limits import (
     BURST_AREA,
     BURST_LINES,
     BURSTS,
     COEFFICIENT,
     COEFFICIENTS,
-    FIRST_YEAR,
     FOOTPRINT,
     GRID_POINTS,
-    LAST_YEAR,
     MANIFEST_BYTES,
     MEASUREMENT_BYTES,
-    RECORDS,
     WORD,
-    XML_BYTES,
-    XML_MARKS,
-    XML_NAMES,
-    range_of,
     sane,
-    within,
 )
 from ..model import Burst, GeolocationGrid, Orbit, RangePolynomial, Swath
 from .burst_id import burst_id, burst_number, burst_track
+from .xml_nodes import Node, read_xml
 
 logger = logging.getLogger(__name__)
 
 POLARIZATIONS = ("VV", "VH", "HH", "HV")
 PASSES = ("ascending", "descending")
 _PLATFORM = re.compile(r"S1[A-Z]")
-_TIME = re.compile(r"(\d{4})-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?\d*", re.ASCII)
-# Also where it overlaps another: text that looks like an attribute must not hide one.
-_ATTRIBUTE = re.compile(rb"""(?==\s*("[^"]*"|'[^']*'))""")
 
 
 @dataclass(frozen=True)
@@ -70,68 +55,6 @@ class Manifest:
     processed: str = ""  # when the processing ended, UTC; "" where not stated
 
 
-class _Node:
-    """An XML element that knows the file it came from, so that whatever is missing or unreadable is named."""
-
-    def __init__(self, element: Element, name: str):
-        self.element, self.name = element, name
-
-    def all(self, path: str, required: bool = True, most: int = RECORDS) -> list[_Node]:
-        found = [_Node(e, self.name) for e in islice(self.element.iterfind(path), most + 1)]
-        if required and not found:
-            raise BadProduct(f"{self.name}: expected at least one <{path}>, found none; the product is incomplete")
-        if len(found) > most:
-            raise BadProduct(f"{self.name}: expected at most {most} <{path}>, found more; refused")
-        return found
-
-    def one(self, path: str) -> _Node:
-        return self.all(path)[0]
-
-    def text(self, path: str, longest: int = WORD) -> str:
-        text = self.element.findtext(path)
-        if text is None or not text.strip():
-            raise BadProduct(f"{self.name}: expected a value in <{path}>, found none; the product is incomplete")
-        if len(text) > longest:
-            raise BadProduct(f"{self.name}: expected at most {longest} characters in <{path}>, found {len(text)}")
-        return text.strip()
-
-    def word(self, path: str, known: Collection[str]) -> str:
-        """One of some words, in the case of these."""
-        found = {word.lower(): word for word in known}.get(self.text(path).lower())
-        if found is None:
-            raise BadProduct(f"{self.name}: expected {' or '.join(known)} in <{path}>, found {self.text(path)[:60]!r}")
-        return found
-
-    def convert(self, path: str, kind, what: str, longest: int = WORD):
-        text = self.text(path, longest)
-        try:
-            return kind(text)
-        except (ValueError, OverflowError) as error:
-            raise BadProduct(f"{self.name}: expected {what} in <{path}>, found {text[:60]!r}") from error
-
-    def number(self, path: str) -> float:
-        return self._ranged(path, self.convert(path, float, "a number"))
-
-    def integer(self, path: str) -> int:
-        return self._ranged(path, self.convert(path, int, "a whole number"))
-
-    def _ranged(self, path: str, value):
-        name = (self.element.tag if path == "." else path).rsplit("/", 1)[-1].rsplit("}", 1)[-1]
-        if not within(name, value):
-            raise BadProduct(f"{self.name}: expected {range_of(name)} in <{name}>, found {str(value)[:60]}")
-        return value
-
-    def time(self, path: str) -> np.datetime64:
-        return self.convert(path, utc, f"a UTC time of {FIRST_YEAR} to {LAST_YEAR}")
-
-    def vector(self, path: str, dtype, most: int) -> np.ndarray:
-        """A list of numbers; of at most 32 characters each, before any is looked at."""
-        values = self.convert(path, lambda text: np.array(text.split(), dtype), "numbers", 32 * most)
-        if values.size > most:
-            raise BadProduct(f"{self.name}: expected at most {most} numbers in <{path}>, found {values.size}")
-        return values
-
-
 def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
     """The facts of a ``manifest.safe``.
 
@@ -147,7 +70,7 @@ def parse_manifest(xml: bytes, name: str = "manifest.safe") -> Manifest:
     BadProduct
         Unreadable or hostile XML, or a fact is missing or out of range.
     """
-    root = _Node(read_xml(xml, name, MANIFEST_BYTES), name)
+    root = Node(read_xml(xml, name, MANIFEST_BYTES), name)
     platform = root.one(".//{*}platform")
     orbits = root.one(".//{*}orbitReference")
     tracks = {n.element.get("type"): n for n in orbits.all("{*}relativeOrbitNumber")}
@@ -177,7 +100,7 @@ def _platform(text: str, name: str) -> str:
     return text.upper()
 
 
-def _corners(root: _Node) -> tuple[tuple[float, float], ...]:
+def _corners(root: Node) -> tuple[tuple[float, float], ...]:
     """The frame's corners; none where they can't be read: they only tell which products may see a mine."""
     nodes = root.all(".//{*}footPrint/{*}coordinates", required=False)
     text = (nodes[0].element.text or "") if nodes else ""
@@ -214,7 +137,7 @@ def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str
     BadProduct
         Unreadable XML, a missing or malformed element, another mode than IW SLC, or sizes that contradict each other.
     """
-    root = _Node(read_xml(xml, name), name)
+    root = Node(read_xml(xml, name), name)
     header, image, timing = root.one("adsHeader"), root.one("imageAnnotation/imageInformation"), root.one("swathTiming")
     swath, mode, product_type = header.text("swath"), header.text("mode"), header.text("productType")
     if (mode, product_type) != ("IW", "SLC") or swath not in IW_SWATHS:
@@ -246,59 +169,7 @@ def parse_annotation(xml: bytes, manifest: Manifest, name: str, measurement: str
     )
 
 
-def read_xml(xml: bytes, name: str, limit: int = XML_BYTES) -> Element:
-    """Root element of a document without entities; nothing of it is built before its length and marks are counted.
-
-    Parameters
-    ----------
-    xml : bytes
-        The document, in an encoding that has ASCII's characters where ASCII has them.
-    name : str
-        How messages call it.
-    limit : int
-        Bytes that it may have.
-
-    Raises
-    ------
-    BadProduct
-        It is unreadable, too long or hostile.
-    """
-    problem = None
-    if len(xml) > limit:
-        problem = f"at most {limit} bytes of XML, found more; it isn't a Sentinel-1 file"
-    elif b"\0" in xml:  # no character of XML, but part of every one in UTF-16, in which marks couldn't be counted
-        problem = "XML in UTF-8, found bytes of zero"
-    elif (marks := xml.count(b"<") + xml.count(b"=")) > XML_MARKS:
-        problem = f"at most {XML_MARKS} tags and attributes, found {marks}; it isn't a Sentinel-1 file"
-    elif marks * max((m.end(1) - m.start(1) for m in _ATTRIBUTE.finditer(xml)), default=0) > XML_NAMES:
-        problem = "short names of namespaces, found one that many tags would repeat; refused"
-    if problem:
-        raise BadProduct(f"{name}: expected {problem}")
-    try:
-        return fromstring(xml, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise BadProduct(f"{name}: expected plain XML, found a document type or entity declaration; refused") from error
-    except (ParseError, ValueError, LookupError) as error:
-        raise BadProduct(
-            f"{name}: expected XML, found something unreadable ({brief(error)}); download the product again"
-        ) from error
-
-
-def utc(text: str) -> np.datetime64:
-    """A UTC instant as in ``2021-06-24T17:24:51.123456``, with or without a final Z, datetime64[ns].
-
-    Raises
-    ------
-    ValueError
-        It is none, or of a year in which no Sentinel-1 flies: numpy would count some of those round the clock.
-    """
-    match = _TIME.fullmatch(text.removesuffix("Z"))
-    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
-        raise ValueError(f"not a time of {FIRST_YEAR} to {LAST_YEAR}: {text[:60]!r}")
-    return np.datetime64(match[0], "ns")
-
-
-def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Burst, ...]:
+def _bursts(root: Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Burst, ...]:
     common = _common(root, manifest)
     lines, interval = common["lines"], common["azimuth_time_interval"]
     doppler = _range_polynomials(root.all("dopplerCentroid/dcEstimateList/dcEstimate"), "dataDcPolynomial")
@@ -334,7 +205,7 @@ def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Bur
     return tuple(bursts)
 
 
-def _common(root: _Node, manifest: Manifest) -> dict:
+def _common(root: Node, manifest: Manifest) -> dict:
     """The fields that all bursts of an annotation share."""
     header, image, timing = root.one("adsHeader"), root.one("imageAnnotation/imageInformation"), root.one("swathTiming")
     product = root.one("generalAnnotation/productInformation")
@@ -366,7 +237,7 @@ def _common(root: _Node, manifest: Manifest) -> dict:
     }
 
 
-def _window_coefficient(processing: _Node) -> float:
+def _window_coefficient(processing: Node) -> float:
     """Hamming coefficient of the spectral window; 1 (no weighting) where there is none."""
     kind = processing.text("windowType").lower()
     if kind == "none":
@@ -378,7 +249,7 @@ def _window_coefficient(processing: _Node) -> float:
     return processing.number("windowCoefficient")
 
 
-def _orbit(root: _Node) -> Orbit:
+def _orbit(root: Node) -> Orbit:
     vectors = root.all("generalAnnotation/orbitList/orbit")
     frames = {v.text("frame") for v in vectors}
     if frames != {"Earth Fixed"}:
@@ -395,7 +266,7 @@ def _orbit(root: _Node) -> Orbit:
     )
 
 
-def _range_polynomials(records: list[_Node], tag: str) -> list[RangePolynomial]:
+def _range_polynomials(records: list[Node], tag: str) -> list[RangePolynomial]:
     polynomials = []
     for record in records:
         if record.element.find(tag) is not None:
@@ -413,7 +284,7 @@ def _nearest(records: list[RangePolynomial], instant: np.datetime64) -> RangePol
     return min(records, key=lambda record: abs(record.azimuth_time - instant))
 
 
-def _valid_samples(record: _Node, lines: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
+def _valid_samples(record: Node, lines: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
     first, last = (record.vector(f"{end}ValidSample", np.int64, BURST_LINES) for end in ("first", "last"))
     if first.shape != (lines,) or last.shape != (lines,):
         raise BadProduct(
@@ -425,7 +296,7 @@ def _valid_samples(record: _Node, lines: int, samples: int) -> tuple[np.ndarray,
     return np.where(valid, first, -1), np.where(valid, last, -1)
 
 
-def _identities(root: _Node, records: list[_Node], middle: np.ndarray, manifest: Manifest) -> list[tuple[str, int]]:
+def _identities(root: Node, records: list[Node], middle: np.ndarray, manifest: Manifest) -> list[tuple[str, int]]:
     """Burst id and track of each burst: the annotated number where there is one, else the computed one."""
     swath = root.text("adsHeader/swath")
     node = root.time("imageAnnotation/imageInformation/ascendingNodeTime")
@@ -451,7 +322,7 @@ def _identities(root: _Node, records: list[_Node], middle: np.ndarray, manifest:
     return identities
 
 
-def _geolocation_grid(root: _Node) -> GeolocationGrid:
+def _geolocation_grid(root: Node) -> GeolocationGrid:
     points = root.all("geolocationGrid/geolocationGridPointList/geolocationGridPoint", most=GRID_POINTS)
 
     def column(read, dtype):

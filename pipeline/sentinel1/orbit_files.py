@@ -15,7 +15,7 @@ from ..errors import BadInput, BadProduct, NoCoverage, brief
 from ..limits import ORBIT_VECTORS, RANGES, XML_BYTES, sane
 from ..model import Orbit
 from ..storage import open_store
-from .annotation import read_xml, utc
+from .xml_nodes import read_xml, utc
 
 SPACING = 10.0  # s between the vectors of an orbit file
 MAX_GAP = 1.5 * SPACING  # s; an eight-point interpolation over more is no longer good to a millimetre
