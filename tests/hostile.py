@@ -1,7 +1,7 @@
 """Files made to crash, hang or exhaust their reader, and a process of its own that reads them and measures itself.
 
 As a program: ``python -m tests.hostile FOLDER`` makes every case below a folder, reads it and prints a line of JSON:
-the error's class and message, seconds, and the bytes that the process grew by at most.
+the error's class and message, seconds of computing, and the bytes that the process grew by at most.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def edit(*pairs: tuple[str, str]) -> bytes:
 # --- XML --------------------------------------------------------------------------------------------
 
 XML = {
-    "four hundred thousand attributes": (
-        b"<a " + b" ".join(b'a%d=""' % k for k in range(400_000)) + b"/>",
+    "two hundred thousand attributes": (
+        b"<a " + b" ".join(b'a%d=""' % k for k in range(200_000)) + b"/>",
         "expected at least one <adsHeader>",
     ),
     "as long names as may be": (
-        b'<a xmlns="' + b"u" * 600 + b'">' + b"".join(b"<b%d/>" % k for k in range(100_000)) + b"</a>",
+        b'<a xmlns="' + b"u" * 1200 + b'">' + b"".join(b"<b%d/>" % k for k in range(50_000)) + b"</a>",
         "expected at least one <adsHeader>",
     ),
     "tags without end": (b"<a>" + b"<b/>" * 3_000_000 + b"</a>", "expected at most 600000 tags and attributes"),
@@ -556,13 +556,13 @@ def main(root: Path) -> None:
         (root / str(number)).mkdir()
         place = make(root / str(number))
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is held now
-        before, started, found = _status("VmRSS"), time.perf_counter(), {"error": "", "message": ""}
+        before, started, found = _status("VmRSS"), time.process_time(), {"error": "", "message": ""}
         try:
             read(kind, place)
         except Exception as error:
             found = {"error": type(error).__name__, "message": str(error)}
         grown = _status("VmHWM") - before
-        print(json.dumps({"case": name, **found, "seconds": time.perf_counter() - started, "grown": grown}), flush=True)
+        print(json.dumps({"case": name, **found, "seconds": time.process_time() - started, "grown": grown}), flush=True)
 
 
 if __name__ == "__main__":

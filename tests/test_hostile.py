@@ -28,8 +28,10 @@ from .hostile import CASES, GIB, INSTANT, XML, bomb, folder, sparse, zipped
 from .test_orbit_files import orbit_file
 from .test_reader import BURSTS, GRANULE, LINES, SAMPLES, annotation_xml, digital_numbers, files, tiff
 
-MEMORY = 400 * 1024**2  # bytes that reading may add; the longest annotation, all tags, takes 300 MB
-SECONDS = 20.0
+MEMORY = (
+    400 * 1024**2
+)  # bytes that reading may add; 250 MB measured: all that XML may have is a namespace that every tag repeats
+SECONDS = 20.0  # of computing; waiting without end ends the process below
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_any_manifest(xml):
     refuses_or_reads(parse_manifest, xml)
 
 
-ORBIT = orbit_file("2021-06-24T17:20:00")
+ORBIT = orbit_file("2021-06-24T17:22:00", count=36)
 
 
 @given(st.one_of(damaged(ORBIT), misstated(ORBIT)))
@@ -216,9 +218,9 @@ def test_an_archive_of_which_half_is_hostile(tmp_path):
     far = GRANULE.replace("20210624T172451", "99990624T172451")
     add("expected a time in the product's name", Path.mkdir, name=far)
     (tmp_path / f"{GRANULE}.zip").unlink()  # where the zips were made
-    started = time.perf_counter()
+    started = time.process_time()
     listed = list_archive(tmp_path)
-    assert time.perf_counter() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     assert [g.name for g in listed.granules] == good
     reasons = dict(listed.broken)
     assert sorted(reasons) == sorted(hostile)
