@@ -18,7 +18,8 @@ import numpy as np
 import shapely
 import shapely.geometry
 
-from .errors import BadProduct, NoCoverage, Unavailable
+from .errors import BadProduct, NoCoverage, PitpulseError, Unavailable, brief
+from .limits import MANIFEST_BYTES
 from .model import Orbit
 from .sentinel1 import asf
 from .sentinel1.annotation import Manifest, parse_manifest
@@ -109,12 +110,13 @@ def list_archive(
     def read(entry: str) -> dict:
         place = location.join(entry)
         try:
+            _check_name(entry, place.url)
             state = _state(place)
             before = known.get(entry)
             if before and before.get("state") == state:
                 return dict(before)
             return {"state": state, **_facts(place)}
-        except (BadProduct, Unavailable) as error:
+        except PitpulseError as error:
             return {"broken": str(error)}
 
     with ThreadPoolExecutor(READERS) as pool:
@@ -234,6 +236,14 @@ def _entries(location: Location, folder: str = "", depth: int = 3) -> Iterable[s
             yield from _entries(location, path, depth - 1)
 
 
+def _check_name(entry: str, url: str) -> None:
+    """Refuse a name whose digits are no time: nothing else says when the product starts."""
+    try:
+        start_of(granule_name(entry))
+    except ValueError as error:
+        raise BadProduct(f"{url}: expected a time in the product's name, found none ({brief(error)})") from error
+
+
 def _state(place: Location) -> str:
     """What changes when a product changes: its manifest's, its zip's, or that of every file of its bursts."""
     if asf.recognises(place):
@@ -248,7 +258,10 @@ def _state(place: Location) -> str:
 
 def _file_state(place: Location) -> str:
     if place.is_local:
-        stat = os.stat(place.path)
+        try:
+            stat = os.stat(place.path)
+        except OSError as error:  # a link to nothing, or round in a circle
+            raise Unavailable(f"can't read {place.url}: {error.strerror}; check the disk") from error
         return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
     return _stated(place)
 
@@ -261,7 +274,7 @@ def _facts(place: Location) -> dict:
     """What the manifest says, in JSON's kinds."""
     if asf.recognises(place):
         return _burst_facts(asf.read_bursts(place))
-    document = open_container(place).read(MANIFEST)
+    document = open_container(place).read(MANIFEST, MANIFEST_BYTES)
     manifest = parse_manifest(document, f"{place.url}/{MANIFEST}")
     if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
         raise BadProduct(f"{place.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
@@ -290,8 +303,9 @@ def _granule(url: str, entry: str, facts: Mapping) -> Granule:
     name = granule_name(entry)
     corners = tuple((float(lon), float(lat)) for lon, lat in facts["footprint"])
     # a listing kept before has none of the last two
-    words = corners, facts["processed"], facts.get("orbit_pass", ""), tuple(facts.get("bursts", ()))
-    return Granule(start_of(name), name, facts["track"], f"{url}/{entry}", facts["revision"], *words)
+    words = corners, facts["processed"], facts.get("orbit_pass", "")
+    known = start_of(name), name, facts["track"], f"{url}/{entry}", facts["revision"]
+    return Granule(*known, *words, bursts=tuple(facts.get("bursts", ())))
 
 
 def granule_name(text: str) -> str:
@@ -301,12 +315,12 @@ def granule_name(text: str) -> str:
 
 
 def start_of(name: str) -> np.datetime64:
-    """When a granule starts, datetime64[ns], whole seconds: from its name."""
+    """When a granule starts, datetime64[ns], whole seconds: from its name. ValueError where that is no time."""
     return asf.name_time(GRANULE.match(name)[2])
 
 
 def stop_of(name: str) -> np.datetime64:
-    """When a granule ends, datetime64[ns], whole seconds: from its name."""
+    """When a granule ends, likewise."""
     return asf.name_time(GRANULE.match(name)[3])
 
 

@@ -35,3 +35,9 @@ class NoStablePoints(PitpulseError, ValueError):
 
 class AlreadyExists(PitpulseError, FileExistsError):
     """Something is at the place to write to and must not be replaced unasked."""
+
+
+def brief(error: BaseException) -> str:
+    """What a library's error says, fit for a message: a line of at most 200 characters, for some quote their input."""
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines and lines[0] else type(error).__name__

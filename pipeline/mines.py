@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,11 +9,15 @@ from dataclasses import replace
 import shapely
 import shapely.geometry
 
-from .errors import BadInput
+from .documents import read_json
+from .errors import BadInput, brief
 from .inventory.own import read_factors, read_figures
+from .limits import IDENTITY, VERTICES
 from .model import Mine
 from .storage import open_store
 
+# What coordinates that are none make shapely raise: letters, too few, nested too deep, integers too long for a float.
+_UNSHAPELY = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
 _WANTED = "expected a Feature with a Polygon or MultiPolygon in lon/lat"
 
 
@@ -71,7 +74,9 @@ def read_sites(url: str, mines: Sequence[Mine]) -> list[Mine]:
     for feature in _features(url):
         name = str((feature.get("properties") or {}).get("name") or "").strip()
         if not name:
-            raise BadInput(f"{url}: expected a property name at every site, found {feature.get('properties')!r}")
+            raise BadInput(
+                f"{url}: expected a property name at every site, found {repr(feature.get('properties'))[:200]}"
+            )
         _check_polygon(url, feature.get("geometry"))
         polygon = shapely.geometry.shape(feature["geometry"])
         at = [mine for mine, outline in shapes.items() if outline.intersects(polygon)]
@@ -120,10 +125,7 @@ def _from_geojson(url: str) -> tuple[list[Mine], list[tuple[str, str]]]:
 
 
 def _features(url: str) -> list[dict]:
-    try:
-        document = json.loads(open_store(url).read_bytes())
-    except ValueError as error:
-        raise BadInput(f"{url}: expected GeoJSON, found something else ({error})") from error
+    document = read_json(url, "GeoJSON")
     features = document.get("features", [document]) if isinstance(document, dict) else None
     if not isinstance(features, list) or not features or not all(isinstance(f, dict) for f in features):
         found = f"{len(features)} features" if isinstance(features, list) else type(features or document).__name__
@@ -135,11 +137,14 @@ def _mine(url: str, feature: dict) -> Mine:
     _check_polygon(url, feature.get("geometry"))
     facts = feature.get("properties") or {}
     if not isinstance(facts, dict):
-        raise BadInput(f"{url}: expected properties as an object with id, name, country, commodity, found {facts!r}")
+        raise BadInput(
+            f"{url}: expected properties as an object with id, name, country, commodity, found {repr(facts)[:200]}"
+        )
     name = str(facts.get("name") or facts.get("id") or open_store(url).name.rsplit(".", 1)[0])
     identity = re.sub(r"[^a-z0-9]+", "-", str(facts.get("id") or name).lower()).strip("-")
-    if not identity:
-        raise BadInput(f"{url}: expected a property id or name with letters or digits, found {facts!r}")
+    if not 0 < len(identity) <= IDENTITY:
+        found = str(facts)[:200]
+        raise BadInput(f"{url}: expected a property id or name of 1 to {IDENTITY} letters or digits, found {found}")
     words = {key: str(facts.get(key) or "") for key in ("country", "commodity", "status", "operator")}
     source = str(facts.get("source") or open_store(url).name)
     figures, notes = read_figures(facts.get("production"), source)
@@ -153,13 +158,16 @@ def _check_polygon(url: str, geometry) -> None:
     """Refuse what isn't a proper polygon in degrees."""
     kind = geometry.get("type") if isinstance(geometry, dict) else geometry
     if kind not in ("Polygon", "MultiPolygon"):
-        raise BadInput(f"{url}: {_WANTED}, found {kind!r}")
+        raise BadInput(f"{url}: {_WANTED}, found {repr(kind)[:60]}")
     try:
         polygon = shapely.geometry.shape(geometry)
-    except (ValueError, TypeError, LookupError, AttributeError, shapely.errors.ShapelyError) as error:
-        raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({error})") from error
+    except (*_UNSHAPELY, shapely.errors.ShapelyError) as error:
+        raise BadInput(f"{url}: expected the coordinates of a {kind}, found something else ({brief(error)})") from error
     if polygon.is_empty:
         raise BadInput(f"{url}: expected the coordinates of a {kind}, found none")
+    vertices = int(shapely.get_num_coordinates(polygon))
+    if vertices > VERTICES:
+        raise BadInput(f"{url}: expected a {kind} of at most {VERTICES} vertices, found {vertices}; simplify it")
     west, south, east, north = polygon.bounds
     if not (-90.0 <= south <= north <= 90.0 and -360.0 <= west <= east <= 360.0):
         raise BadInput(f"{url}: expected longitude, latitude in degrees; are they swapped, or in a projection?")

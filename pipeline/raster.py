@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio import Affine
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioIOError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.warp import reproject, transform_bounds
 from rasterio.windows import Window
 
 from .constants import WGS84_A, WGS84_E2
 from .errors import BadInput, NoCoverage, Unavailable
+from .limits import MIB, RASTER_BLOCK, RASTER_CELLS, sane
 from .storage import open_store, public_url
 
 LATLON = pyproj.CRS.from_epsg(4326)
@@ -101,7 +102,8 @@ def read_mosaic(urls, bounds, pad=(0.0, 0.0), storage_options=None, empty=()) ->
     Unavailable
         A URL can't be read.
     BadInput
-        It is no raster, or has no coordinate reference system or another unit than metres.
+        It is no raster, has no coordinate reference system or another unit than metres, or can't be read within
+        bounded memory: too many cells in the bounds, or blocks that are too large.
     NoCoverage
         No raster reaches the bounds.
     """
@@ -243,13 +245,27 @@ def open_raster(url: str, storage_options=None) -> rasterio.DatasetReader:
 def _check(dataset, url):
     """Refuse what would be read wrongly without a word."""
     problem = None
+    block = math.prod(dataset.block_shapes[0]) * np.dtype(dataset.dtypes[0]).itemsize
     if dataset.crs is None:
         problem = "must name its coordinate reference system, instead it has none; assign one (such as EPSG:4326)"
     elif (dataset.units[0] or "").strip().lower() not in METRES:
         problem = f"must hold metres, instead its unit is {dataset.units[0]!r}; convert it"
+    elif block > RASTER_BLOCK:
+        problem = f"must have blocks of at most {RASTER_BLOCK // MIB} MiB, instead one has {block // MIB}; tile it"
+    elif not _placed(dataset):
+        problem = "must have cells at finite places, instead its transform or projection gives others; correct it"
     if problem:
         dataset.close()
         raise BadInput(f"{url} {problem}")
+
+
+def _placed(dataset) -> bool:
+    """True where the cells have a size and the corners a place on the globe."""
+    t = dataset.transform
+    try:
+        return sane(t) and t.determinant != 0.0 and sane(bounds_of(dataset))
+    except (ValueError, ArithmeticError, RasterioError, pyproj.exceptions.ProjError):
+        return False
 
 
 def bounds_of(dataset) -> tuple[float, float, float, float]:
@@ -297,6 +313,7 @@ def _grid(pieces, window, empty=()) -> GeoBox:
     east, north = min(window[2], max(b[2] for b in boxes)), min(window[3], max(b[3] for b in boxes))
     x0, y0 = (finest.bounds[0], finest.bounds[3]) if finest.direct else (west, north)
     eps = ALIGNED
+    _check_cells(max(east - west, 0.0) / dx * (max(north - south, 0.0) / dy), finest.dataset)
     first, last = math.floor((west - x0) / dx + eps), math.ceil((east - x0) / dx - eps)
     top, bottom = math.floor((y0 - north) / dy + eps), math.ceil((y0 - south) / dy - eps)
     shape = (max(bottom - top, 1), max(last - first, 1))
@@ -332,6 +349,15 @@ def _cells(bounds, grid: GeoBox) -> tuple[slice, slice]:
     return slice(max(r0, 0), min(r1, grid.shape[0])), slice(max(c0, 0), min(c1, grid.shape[1]))
 
 
+def _check_cells(cells: float, dataset) -> None:
+    """Refuse more cells than fit into memory; also where their number is too large for a number."""
+    if not cells <= RASTER_CELLS:
+        raise BadInput(
+            f"{dataset.name} must have at most {RASTER_CELLS} cells in the area, instead it has {cells:.3g}; "
+            "name a coarser raster or a smaller area"
+        )
+
+
 def _offset(piece: _Piece, grid: GeoBox) -> tuple[int, int] | None:
     """(row, column) of the piece's first cell in the grid where its cells coincide with the grid's, else None."""
     if not piece.direct:
@@ -346,6 +372,7 @@ def _offset(piece: _Piece, grid: GeoBox) -> tuple[int, int] | None:
 
 def _read(dataset, window: Window) -> NDArray[np.float32]:
     """Values of a window, float32, scale and offset applied, NaN where the file says there are none."""
+    _check_cells(window.width * window.height, dataset)
     try:
         raw = dataset.read(1, window=window)
         valid = dataset.read_masks(1, window=window) != 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tempfile
 import threading
 import time
@@ -185,9 +186,12 @@ class Location:
         origins = [a for a, _ in merged] + [0]
         return [views[k][a - origins[k] : b - origins[k]] for k, a, b in zip(place, starts, stops, strict=True)]
 
-    def open(self, path: str = "", block: int = BLOCK, size: int | None = None) -> RangeFile:
-        """A read-only seekable file whose every fetch is counted; its size is asked for unless it is known."""
-        return RangeFile(partial(self.ranges, path), self.size(path) if size is None else size, block)
+    def open(self, path: str = "", block: int = BLOCK, size: int | None = None, budget: int | None = None) -> RangeFile:
+        """A read-only seekable file whose every fetch is counted; its size is asked for unless it is known.
+
+        ``budget`` as in `RangeFile`.
+        """
+        return RangeFile(partial(self.ranges, path), self.size(path) if size is None else size, block, budget)
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file in one step: a reader sees the old content or the new, never a part."""
@@ -244,8 +248,15 @@ class Location:
         return f"{self.url.rstrip('/')}/{path}" if path else self.url
 
     def _local(self, path, merged):
-        descriptor = os.open(self._full(path), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        # Opening a pipe would wait for a writer that never comes; a device would give bytes without end.
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(self._full(path), flags)
         try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError
+            if not stat.S_ISREG(mode):
+                raise OSError("it is neither file nor folder but a pipe, socket or device")
             return [_pread(descriptor, a, b) for a, b in merged]
         finally:
             os.close(descriptor)
@@ -311,12 +322,16 @@ class RangeFile(io.RawIOBase):
         Length of the file, bytes.
     block : int
         Bytes fetched at a time; longer reads go straight through and are not kept.
+    budget : int, optional
+        Bytes that may be fetched in all, to bound what a header can make its reader do. A read beyond is a
+        `ValueError`, before any of it is allocated.
     """
 
     KEPT = 4
 
-    def __init__(self, ranges: Callable, size: int, block: int = BLOCK):
+    def __init__(self, ranges: Callable, size: int, block: int = BLOCK, budget: int | None = None):
         self._ranges, self._size, self._block = ranges, size, block
+        self.budget = budget
         self._position = 0
         self._blocks: dict[int, memoryview] = {}
 
@@ -340,6 +355,14 @@ class RangeFile(io.RawIOBase):
         self._position = base + offset
         return self._position
 
+    def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes from the position on; all where it is negative."""
+        left = max(self._size - self._position, 0)
+        size = left if size is None or size < 0 else min(size, left)
+        if self.budget is not None and size > self.budget + self.KEPT * self._block:
+            raise self._overdrawn()
+        return super().read(size)
+
     def readinto(self, buffer) -> int:
         """Fill ``buffer`` from the position on, whole unless the file ends; 0 at the end."""
         view = memoryview(buffer).cast("B")
@@ -347,7 +370,7 @@ class RangeFile(io.RawIOBase):
         if stop <= start:
             return 0
         if stop - start >= self._block:
-            data = self._ranges([start], [stop])[0]
+            data = self._paid(start, stop)
             view[: len(data)] = data
             self._position += len(data)
             return len(data)
@@ -362,11 +385,21 @@ class RangeFile(io.RawIOBase):
     def _fetch(self, number: int) -> memoryview:
         if number not in self._blocks:
             start = number * self._block
-            data = self._ranges([start], [min(start + self._block, self._size)])[0]
+            data = self._paid(start, min(start + self._block, self._size))
             while len(self._blocks) >= self.KEPT:
                 del self._blocks[next(iter(self._blocks))]
             self._blocks[number] = memoryview(data)
         return self._blocks[number]
+
+    def _paid(self, start: int, stop: int) -> memoryview:
+        if self.budget is not None:
+            if stop - start > self.budget:
+                raise self._overdrawn()
+            self.budget -= stop - start
+        return self._ranges([start], [stop])[0]
+
+    def _overdrawn(self) -> ValueError:
+        return ValueError(f"its header asks for more than the {self.budget} bytes that are left to it")
 
 
 def open_store(url: str | os.PathLike, **options) -> Location:

@@ -409,7 +409,7 @@ def test_bursts_in_a_bucket(s3, pairs):
     first, second = (products.open_product(listed.granules[0].url) for listed in (here, there))
     reader, window = BurstReader(threads=1), Window(1, 6, 300, 1700)
     for swath in second.swaths:
-        found, _, bytes_read = reader.read(second, swath, swath.bursts[0], window)
+        found, _, bytes_read, _ = reader.read(second, swath, swath.bursts[0], window)
         mine = next(s for s in first.swaths if s.measurement == swath.measurement)
         assert found.tobytes() == reader.read(first, mine, mine.bursts[0], window)[0].tobytes()
         assert bytes_read < 1.5 * 4 * window.size + 16 * 1024  # and a header

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = ("commodities", "constants", "errors", "model", "palette", "settings", "stores", "variables", "fingerprint",
-          "exposition", "told")  # fmt: skip
+VALUES = (
+    "commodities", "constants", "errors", "exposition", "fingerprint", "limits", "model", "palette", "settings",
+    "stores", "told", "variables",
+)  # fmt: skip
 KERNELS = ("insar.", "activity.", "sentinel1.burst_id")
 READERS = (
     "storage",
+    "documents",
     "object_store",
     "sentinel1.",
     "raster",

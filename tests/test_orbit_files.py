@@ -178,7 +178,7 @@ def test_join_refuses_a_gap():
 def test_bad_files():
     with pytest.raises(BadProduct, match="frame EARTH_FIXED and UTC, found J2000"):
         parse_orbit_file(orbit_file(frame="J2000"), "a.EOF")
-    with pytest.raises(BadProduct, match="at least 8 orbit vectors, found 3"):
+    with pytest.raises(BadProduct, match="8 to 50000 orbit vectors, found 3"):
         parse_orbit_file(orbit_file(count=3), "a.EOF")
     with pytest.raises(BadProduct, match="unreadable"):
         parse_orbit_file(orbit_file()[:500], "a.EOF")

@@ -11,6 +11,7 @@ from shapely.geometry import shape
 
 from ..clusters import read_cluster
 from ..cube import SOFTWARE
+from ..documents import read_json
 from ..errors import BadInput
 from ..grid import utm_grid
 from ..mine_year import Job
@@ -129,10 +130,7 @@ def read_config(url: str) -> dict:
     BadInput
         It is something else, or names an option that there isn't.
     """
-    try:
-        config = json.loads(open_store(url).read_bytes())
-    except ValueError as error:
-        raise BadInput(f"{url}: expected JSON, found something else ({error})") from error
+    config = read_json(url)
     if not isinstance(config, dict):
         raise BadInput(f"{url}: expected an object with {', '.join(CONFIGURED)}, settings; found another kind")
     strange = sorted(set(config) - {*CONFIGURED, "settings"})

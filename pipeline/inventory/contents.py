@@ -162,6 +162,6 @@ def _line(error: BaseException) -> str:
 def _geojson(url: str, text: str) -> Contents:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{url} must be GeoJSON, instead it isn't JSON: {error}") from error
     return Contents(url, "geojson", {}, document=document)

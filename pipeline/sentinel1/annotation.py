@@ -8,21 +8,37 @@ polynomial, burst ids given (IPF 3.40 on) or computed.
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from ..constants import IW_SWATHS, ORBITS_PER_CYCLE
 from ..errors import BadProduct
+from ..limits import (
+    BURST_AREA,
+    BURST_LINES,
+    BURSTS,
+    COEFFICIENT,
+    COEFFICIENTS,
+    FOOTPRINT,
+    GRID_POINTS,
+    MANIFEST_BYTES,
+    MEASUREMENT_BYTES,
+    WORD,
+    XML_BYTES,
+    sane,
+)
 from ..model import Burst, GeolocationGrid, Orbit, RangePolynomial, Swath
 from .burst_id import burst_id, burst_number, burst_track
+from .xml_nodes import Node, read_xml
 
 logger = logging.getLogger(__name__)
 
-MAX_XML = 64 * 1024 * 1024  # bytes; annotations have about 1 MB
+POLARIZATIONS = ("VV", "VH", "HH", "HV")
+PASSES = ("ascending", "descending")
+_PLATFORM = re.compile(r"S1[A-Z]")
 
 
 @dataclass(frozen=True)
@@ -41,50 +57,6 @@ class Manifest:
     processed: str = ""  # when the processing ended, UTC; "" where not stated
 
 
-class _Node:
-    """An XML element that knows the file it came from, so that whatever is missing or unreadable is named."""
-
-    def __init__(self, element: Element, name: str):
-        self.element, self.name = element, name
-
-    def all(self, path: str, required: bool = True) -> list[_Node]:
-        found = [_Node(e, self.name) for e in self.element.iterfind(path)]
-        if required and not found:
-            raise BadProduct(f"{self.name}: expected at least one <{path}>, found none; the product is incomplete")
-        return found
-
-    def one(self, path: str) -> _Node:
-        return self.all(path)[0]
-
-    def text(self, path: str) -> str:
-        text = self.element.findtext(path)
-        if text is None or not text.strip():
-            raise BadProduct(f"{self.name}: expected a value in <{path}>, found none; the product is incomplete")
-        return text.strip()
-
-    def convert(self, path: str, kind, what: str):
-        text = self.text(path)
-        try:
-            return kind(text)
-        except (ValueError, OverflowError) as error:
-            raise BadProduct(f"{self.name}: expected {what} in <{path}>, found {text[:60]!r}") from error
-
-    def number(self, path: str) -> float:
-        value = self.convert(path, float, "a number")
-        if not np.isfinite(value):
-            raise BadProduct(f"{self.name}: expected a finite number in <{path}>, found {value}")
-        return value
-
-    def integer(self, path: str) -> int:
-        return self.convert(path, int, "a whole number")
-
-    def time(self, path: str) -> np.datetime64:
-        return self.convert(path, utc, "a UTC time")
-
-    def vector(self, path: str, dtype) -> np.ndarray:
-        return self.convert(path, lambda text: np.array(text.split(), dtype), "numbers")
-
-
 def parse_manifest(xml: bytes | Element, name: str = "manifest.safe") -> Manifest:
     """The facts of a ``manifest.safe``.
 
@@ -98,9 +70,9 @@ def parse_manifest(xml: bytes | Element, name: str = "manifest.safe") -> Manifes
     Raises
     ------
     BadProduct
-        Unreadable XML, or a fact is missing.
+        Unreadable or hostile XML, or a fact is missing or out of range.
     """
-    root = _root(xml, name)
+    root = _root(xml, name, MANIFEST_BYTES)
     platform = root.one(".//{*}platform")
     orbits = root.one(".//{*}orbitReference")
     tracks = {n.element.get("type"): n for n in orbits.all("{*}relativeOrbitNumber")}
@@ -111,24 +83,31 @@ def parse_manifest(xml: bytes | Element, name: str = "manifest.safe") -> Manifes
         if "IPF" in n.element.get("name", "")
     ]
     return Manifest(
-        platform="S1" + platform.text("{*}number").upper(),
+        platform=_platform("S1" + platform.text("{*}number"), name),
         mode=platform.text(".//{*}mode"),
         product_type=root.text(".//{*}productType"),
-        orbit_pass=orbits.text(".//{*}pass").lower(),
+        orbit_pass=orbits.word(".//{*}pass", PASSES),
         start_track=start,
         stop_track=tracks["stop"].integer(".") if "stop" in tracks else start,
         absolute_orbit=orbits.integer("{*}orbitNumber"),
-        processor_version=versions[0] if versions else "",
+        processor_version=versions[0][:WORD] if versions else "",
         footprint=_corners(root),
-        processed=next((n.element.get("stop", "") for n in root.all(".//{*}processing", required=False)), ""),
+        processed=next((n.element.get("stop", "")[:WORD] for n in root.all(".//{*}processing", required=False)), ""),
     )
 
 
-def _corners(root: _Node) -> tuple[tuple[float, float], ...]:
+def _platform(text: str, name: str) -> str:
+    if not _PLATFORM.fullmatch(text.upper()):
+        raise BadProduct(f"{name}: expected a platform such as S1A, found {text[:60]!r}")
+    return text.upper()
+
+
+def _corners(root: Node) -> tuple[tuple[float, float], ...]:
     """The frame's corners; none where they can't be read: they only tell which products may see a mine."""
     nodes = root.all(".//{*}footPrint/{*}coordinates", required=False)
+    text = (nodes[0].element.text or "") if nodes else ""
     try:
-        pairs = [tuple(map(float, pair.split(","))) for pair in (nodes[0].element.text or "").split()] if nodes else []
+        pairs = [tuple(map(float, pair.split(","))) for pair in text.split()] if len(text) <= FOOTPRINT else []
         corners = tuple((lon, lat) for lat, lon in pairs)
     except ValueError:
         return ()
@@ -167,8 +146,13 @@ def parse_annotation(xml: bytes | Element, manifest: Manifest, name: str, measur
         raise BadProduct(
             f"{name}: expected an IW SLC annotation of {', '.join(IW_SWATHS)}, found {mode} {product_type} {swath}"
         )
-    records = timing.all("burstList/burst")
+    records = timing.all("burstList/burst", most=BURSTS)
     lines, samples = timing.integer("linesPerBurst"), timing.integer("samplesPerBurst")
+    if lines * samples > BURST_AREA or lines * samples * len(records) > MEASUREMENT_BYTES // 4:
+        raise BadProduct(
+            f"{name}: expected at most {BURST_AREA} samples a burst and {MEASUREMENT_BYTES // 4} in all, "
+            f"found {len(records)} bursts of {lines} x {samples}; refused"
+        )
     if image.integer("numberOfLines") != lines * len(records) or image.integer("numberOfSamples") != samples:
         raise BadProduct(
             f"{name}: expected {len(records)} bursts of {lines} x {samples} to fill the image, "
@@ -177,7 +161,7 @@ def parse_annotation(xml: bytes | Element, manifest: Manifest, name: str, measur
     grid = _geolocation_grid(root)
     return Swath(
         swath=swath,
-        polarization=header.text("polarisation").upper(),
+        polarization=header.word("polarisation", POLARIZATIONS),
         annotation=name,
         measurement=measurement,
         lines=lines * len(records),
@@ -187,43 +171,24 @@ def parse_annotation(xml: bytes | Element, manifest: Manifest, name: str, measur
     )
 
 
-def read_xml(xml: bytes, name: str) -> Element:
-    """Root element of a document without entities; `BadProduct` where it is unreadable, too long or hostile."""
-    if len(xml) > MAX_XML:
-        raise BadProduct(f"{name}: expected at most {MAX_XML} bytes of XML, found more; it isn't a Sentinel-1 file")
-    try:
-        return fromstring(xml, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise BadProduct(f"{name}: expected plain XML, found a document type or entity declaration; refused") from error
-    except (ParseError, ValueError, LookupError) as error:
-        raise BadProduct(
-            f"{name}: expected XML, found something unreadable ({error}); download the product again"
-        ) from error
+def _root(xml: bytes | Element, name: str, limit: int = XML_BYTES) -> Node:
+    return Node(xml if isinstance(xml, Element) else read_xml(xml, name, limit), name)
 
 
-def _root(xml: bytes | Element, name: str) -> _Node:
-    return _Node(xml if isinstance(xml, Element) else read_xml(xml, name), name)
-
-
-def utc(text: str) -> np.datetime64:
-    """A UTC instant as in ``2021-06-24T17:24:51.123456``, with or without a final Z."""
-    value = np.datetime64(text.removesuffix("Z"), "ns")
-    if np.isnat(value):
-        raise ValueError(f"not a time: {text!r}")
-    return value
-
-
-def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Burst, ...]:
+def _bursts(root: Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Burst, ...]:
     common = _common(root, manifest)
     lines, interval = common["lines"], common["azimuth_time_interval"]
     doppler = _range_polynomials(root.all("dopplerCentroid/dcEstimateList/dcEstimate"), "dataDcPolynomial")
     fm_rate = _range_polynomials(
         root.all("generalAnnotation/azimuthFmRateList/azimuthFmRate"), "azimuthFmRatePolynomial"
     )
-    records = root.all("swathTiming/burstList/burst")
+    records = root.all("swathTiming/burstList/burst", most=BURSTS)
     times = np.array([r.time("azimuthTime") for r in records])
     if np.any(np.diff(times) <= np.timedelta64(0, "ns")):
         raise BadProduct(f"{root.name}: expected bursts in time order, found {times.astype(str).tolist()}")
+    first, last = common["orbit"].instant(common["orbit"].time[[0, -1]])
+    if not first <= times[0] <= times[-1] <= last:
+        raise BadProduct(f"{root.name}: expected bursts between the orbit's ends, {first} and {last}, found others")
     middle = times + np.timedelta64(round(0.5 * (lines - 1) * interval * 1e9), "ns")
     identities = _identities(root, records, middle, manifest)
     bursts = []
@@ -246,7 +211,7 @@ def _bursts(root: _Node, manifest: Manifest, grid: GeolocationGrid) -> tuple[Bur
     return tuple(bursts)
 
 
-def _common(root: _Node, manifest: Manifest) -> dict:
+def _common(root: Node, manifest: Manifest) -> dict:
     """The fields that all bursts of an annotation share."""
     header, image, timing = root.one("adsHeader"), root.one("imageAnnotation/imageInformation"), root.one("swathTiming")
     product = root.one("generalAnnotation/productInformation")
@@ -258,15 +223,11 @@ def _common(root: _Node, manifest: Manifest) -> dict:
             f"{root.name}: expected processing parameters of {swath}, found {[p.text('swath') for p in processing]}"
         )
     interval, rate = image.number("azimuthTimeInterval"), product.number("rangeSamplingRate")
-    if interval <= 0 or rate <= 0:
-        raise BadProduct(
-            f"{root.name}: expected positive sampling, found {interval} s a line and {rate} samples a second"
-        )
     return {
-        "platform": header.text("missionId").upper(),
+        "platform": _platform(header.text("missionId"), root.name),
         "swath": swath,
-        "polarization": header.text("polarisation").upper(),
-        "orbit_pass": product.text("pass").lower(),
+        "polarization": header.word("polarisation", POLARIZATIONS),
+        "orbit_pass": product.word("pass", PASSES),
         "azimuth_time_interval": interval,
         "slant_range_time": image.number("slantRangeTime"),
         "range_sampling_rate": rate,
@@ -282,7 +243,7 @@ def _common(root: _Node, manifest: Manifest) -> dict:
     }
 
 
-def _window_coefficient(processing: _Node) -> float:
+def _window_coefficient(processing: Node) -> float:
     """Hamming coefficient of the spectral window; 1 (no weighting) where there is none."""
     kind = processing.text("windowType").lower()
     if kind == "none":
@@ -294,7 +255,7 @@ def _window_coefficient(processing: _Node) -> float:
     return processing.number("windowCoefficient")
 
 
-def _orbit(root: _Node) -> Orbit:
+def _orbit(root: Node) -> Orbit:
     vectors = root.all("generalAnnotation/orbitList/orbit")
     frames = {v.text("frame") for v in vectors}
     if frames != {"Earth Fixed"}:
@@ -311,13 +272,15 @@ def _orbit(root: _Node) -> Orbit:
     )
 
 
-def _range_polynomials(records: list[_Node], tag: str) -> list[RangePolynomial]:
+def _range_polynomials(records: list[Node], tag: str) -> list[RangePolynomial]:
     polynomials = []
     for record in records:
         if record.element.find(tag) is not None:
-            coefficients = record.vector(tag, np.float64).tolist()
+            coefficients = record.vector(tag, np.float64, COEFFICIENTS).tolist()
         else:  # IPF before 2.43 writes the FM rate as three elements
-            coefficients = [record.number(c) for c in ("c0", "c1", "c2")]
+            coefficients = [record.convert(c, float, "a number") for c in ("c0", "c1", "c2")]
+        if not sane(coefficients, COEFFICIENT):
+            raise BadProduct(f"{record.name}: expected finite coefficients in <{tag}>, found {coefficients}")
         polynomials.append(RangePolynomial(record.time("azimuthTime"), record.number("t0"), tuple(coefficients)))
     return polynomials
 
@@ -327,8 +290,8 @@ def _nearest(records: list[RangePolynomial], instant: np.datetime64) -> RangePol
     return min(records, key=lambda record: abs(record.azimuth_time - instant))
 
 
-def _valid_samples(record: _Node, lines: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    first, last = record.vector("firstValidSample", np.int64), record.vector("lastValidSample", np.int64)
+def _valid_samples(record: Node, lines: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    first, last = (record.vector(f"{end}ValidSample", np.int64, BURST_LINES) for end in ("first", "last"))
     if first.shape != (lines,) or last.shape != (lines,):
         raise BadProduct(
             f"{record.name}: expected {lines} first and last valid samples, found {first.size} and {last.size}"
@@ -339,7 +302,7 @@ def _valid_samples(record: _Node, lines: int, samples: int) -> tuple[np.ndarray,
     return np.where(valid, first, -1), np.where(valid, last, -1)
 
 
-def _identities(root: _Node, records: list[_Node], middle: np.ndarray, manifest: Manifest) -> list[tuple[str, int]]:
+def _identities(root: Node, records: list[Node], middle: np.ndarray, manifest: Manifest) -> list[tuple[str, int]]:
     """Burst id and track of each burst: the annotated number where there is one, else the computed one."""
     swath = root.text("adsHeader/swath")
     node = root.time("imageAnnotation/imageInformation/ascendingNodeTime")
@@ -365,8 +328,8 @@ def _identities(root: _Node, records: list[_Node], middle: np.ndarray, manifest:
     return identities
 
 
-def _geolocation_grid(root: _Node) -> GeolocationGrid:
-    points = root.all("geolocationGrid/geolocationGridPointList/geolocationGridPoint")
+def _geolocation_grid(root: Node) -> GeolocationGrid:
+    points = root.all("geolocationGrid/geolocationGridPointList/geolocationGridPoint", most=GRID_POINTS)
 
     def column(read, dtype):
         return np.array([read(p) for p in points], dtype)

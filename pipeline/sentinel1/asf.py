@@ -25,12 +25,14 @@ from xml.etree.ElementTree import Element, tostring
 import numpy as np
 
 from ..constants import IW_SWATHS
-from ..errors import BadProduct
+from ..errors import BadProduct, brief
+from ..limits import FIRST_YEAR, LAST_YEAR, XML_BYTES
 from ..model import Product, Swath
 from ..storage import Location, open_store
-from .annotation import MAX_XML, Manifest, parse_annotation, parse_manifest, read_xml
+from .annotation import Manifest, parse_annotation, parse_manifest
 from .measurement import read_header
 from .safe import POLARIZATIONS, Folder, check_polarization
+from .xml_nodes import read_xml
 
 HEAD = 64 * 1024  # bytes: the manifest comes first and has the checksums of all files, so XMLs alike so far are one
 MARGIN = np.timedelta64(5, "s")  # a burst may begin that long before the time in the name, which counts otherwise
@@ -222,7 +224,7 @@ class _Documents:
 
     def _read(self, path: str) -> _Document:
         name = f"{self._location.url}/{path}"
-        root = read_xml(self._location.read_bytes(path, limit=MAX_XML), name)
+        root = read_xml(self._location.read_bytes(path, limit=XML_BYTES), name)
         element = root.find("manifest/{*}XFDU")
         if element is None or root.find("metadata") is None:
             raise BadProduct(
@@ -265,7 +267,10 @@ def _check_granule(document: _Document, swath: Swath, granule: str) -> None:
     platform, start, stop, orbit = GRANULE.fullmatch(granule).groups()
     times = np.array([burst.azimuth_time for burst in swath.bursts])
     found = document.manifest.platform, document.manifest.absolute_orbit
-    inside = name_time(start) - MARGIN <= times.min() and times.max() <= name_time(stop) + MARGIN
+    try:
+        inside = name_time(start) - MARGIN <= times.min() and times.max() <= name_time(stop) + MARGIN
+    except ValueError as error:
+        raise BadProduct(f"{granule}: expected times in the granule's name, found none ({brief(error)})") from error
     if found != (platform, int(orbit)) or not inside:
         raise BadProduct(
             f"{document.name}: expected the annotation of {granule}, found one of {found[0]}, orbit {found[1]}, "
@@ -275,5 +280,7 @@ def _check_granule(document: _Document, swath: Swath, granule: str) -> None:
 
 
 def name_time(text: str) -> np.datetime64:
-    """A time as names have it, ``20210304T164325``: datetime64[ns]."""
+    """A time as names have it, ``20210304T164325``: datetime64[ns]. ValueError where it is none."""
+    if not FIRST_YEAR <= int(text[:4]) <= LAST_YEAR:  # numpy would count some years round the clock
+        raise ValueError(f"not a time of {FIRST_YEAR} to {LAST_YEAR}: {text}")
     return np.datetime64(f"{text[:4]}-{text[4:6]}-{text[6:11]}:{text[11:13]}:{text[13:15]}", "ns")

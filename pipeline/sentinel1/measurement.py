@@ -16,7 +16,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from ..errors import BadInput, BadProduct, NoCoverage
+from ..errors import BadInput, BadProduct, NoCoverage, brief
+from ..limits import HEADER_BYTES, MEASUREMENT_BYTES, STRIP_BYTES
 from ..model import Burst, Product, Swath, Window
 from ..storage import BLOCK, Location, RangeFile, open_store
 from .safe import Source, open_container
@@ -26,6 +27,8 @@ CHUNK = 64 * 1024 * 1024  # bytes of whole lines in flight at a time: bounds the
 MORE_HEADER = 8 * 1024  # bytes of a header beside its strip tables, at most
 UNCOMPRESSED, ZSTD = 1, 50000
 DEFLATE = (8, 32946)
+# What damage makes a TIFF's reader raise, found by damaging headers at random.
+_UNREADABLE = (struct.error, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, MemoryError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +141,7 @@ class Measurement:
                 data = zlib.decompressobj().decompress(blob, expected + 1)
         except (zlib.error, OSError, ValueError) as error:
             raise BadProduct(
-                f"{self.name}: strip {strip} can't be unpacked ({error}); download the product again"
+                f"{self.name}: strip {strip} can't be unpacked ({brief(error)}); download the product again"
             ) from error
         if len(data) != expected:
             raise self._truncated(f"{expected} bytes in strip {strip}", f"{len(data)}")
@@ -178,23 +181,6 @@ def open_measurement(
     return read_header(source, swath, f"{location.url}: {swath.measurement}")
 
 
-def read_header(source: Source, swath: Swath, name: str) -> Measurement:
-    """Header of a measurement, checked against the annotation of its swath; messages call it ``name``.
-
-    Raises
-    ------
-    BadProduct
-        Another format, or a size that contradicts the annotation or the file.
-    """
-    measurement = _read_header(source, name, swath)
-    found, expected = (measurement.lines, measurement.samples), (swath.lines, swath.samples)
-    if found != expected:
-        raise BadProduct(
-            f"{name}: expected {expected[0]} x {expected[1]} samples as annotated, found {found[0]} x {found[1]}"
-        )
-    return measurement
-
-
 def read_window(
     product: Product, swath: Swath, burst: Burst, window: Window, storage_options: dict | None = None
 ) -> NDArray[np.complex64]:
@@ -205,27 +191,33 @@ def read_window(
     return open_measurement(product, swath, storage_options).read(burst, window)
 
 
-def _read_header(source: Source, name: str, swath: Swath) -> Measurement:
+def read_header(source: Source, swath: Swath, name: str) -> Measurement:
+    """Where the lines of a measurement lie, from its TIFF's header.
+
+    Parameters
+    ----------
+    source : Source
+        The file.
+    swath : Swath
+        As annotated: the measurement must have its lines and samples.
+    name : str
+        How messages call it.
+
+    Raises
+    ------
+    BadProduct
+        It is another format, of another size, or contradicts itself or the file.
+    """
+    size, expected = source.size(), (swath.lines, swath.samples)
+    if size > MEASUREMENT_BYTES:
+        raise BadProduct(f"{name}: expected at most {MEASUREMENT_BYTES} bytes, found {size}; refused")
     # The tables of a swath's strips take 110 kB, those of a single burst 12 kB: mines are small, their headers count.
     block = min(BLOCK, 1 << (8 * swath.lines + MORE_HEADER).bit_length())
-    file = RangeFile(source.ranges, source.size(), block)
+    file = RangeFile(source.ranges, size, block, HEADER_BYTES)
     try:
         with tifffile.TiffFile(file, name=name) as tiff:
             page = tiff.pages.first
-            layout = (page.bitspersample, page.sampleformat, page.samplesperpixel)
-            if layout != (32, tifffile.SAMPLEFORMAT.COMPLEXINT, 1):
-                kind = getattr(page.sampleformat, "name", page.sampleformat)
-                raise BadProduct(
-                    f"{name}: expected one 16-bit complex integer a pixel, "
-                    f"found {page.samplesperpixel} {kind} of {page.bitspersample} bits"
-                )
-            if page.is_tiled:
-                raise BadProduct(f"{name}: expected strips of whole lines, found tiles; give the product as delivered")
-            if page.compression not in (UNCOMPRESSED, ZSTD, *DEFLATE) or page.predictor != 1:
-                raise BadProduct(
-                    f"{name}: expected uncompressed, deflate or zstd strips without predictor, found compression "
-                    f"{int(page.compression)} and predictor {int(page.predictor)}"
-                )
+            _check_page(page, name, expected)
             measurement = Measurement(
                 source=source,
                 name=name,
@@ -238,28 +230,65 @@ def _read_header(source: Source, name: str, swath: Swath) -> Measurement:
                 offsets=np.array(page.dataoffsets, np.int64),
                 byte_counts=np.array(page.databytecounts, np.int64),
             )
-    except (tifffile.TiffFileError, struct.error, ValueError, LookupError, TypeError, OverflowError) as error:
+    except (*_UNREADABLE, tifffile.TiffFileError) as error:
         if isinstance(error, BadProduct):
             raise
         raise BadProduct(
-            f"{name}: expected a TIFF, found something unreadable ({error}); download the product again"
+            f"{name}: expected a TIFF, found something unreadable ({brief(error)}); download the product again"
         ) from error
-    _check_strips(measurement)
+    _check_strips(measurement, size)
     return measurement
 
 
-def _check_strips(m: Measurement) -> None:
-    """Every strip is there, long enough, and inside the file."""
+def _check_page(page: tifffile.TiffPage, name: str, expected: tuple[int, int]) -> None:
+    """The layout that is read, and the size that is annotated."""
+    layout = (page.bitspersample, page.sampleformat, page.samplesperpixel)
+    if layout != (32, tifffile.SAMPLEFORMAT.COMPLEXINT, 1):
+        kind = getattr(page.sampleformat, "name", page.sampleformat)
+        raise BadProduct(
+            f"{name}: expected one 16-bit complex integer a pixel, "
+            f"found {page.samplesperpixel} {kind} of {page.bitspersample} bits"
+        )
+    if page.is_tiled:
+        raise BadProduct(f"{name}: expected strips of whole lines, found tiles; give the product as delivered")
+    if page.compression not in (UNCOMPRESSED, ZSTD, *DEFLATE) or page.predictor != 1:
+        raise BadProduct(
+            f"{name}: expected uncompressed, deflate or zstd strips without predictor, found compression "
+            f"{int(page.compression)} and predictor {int(page.predictor)}"
+        )
+    found = (page.imagelength, page.imagewidth)
+    if found != expected:
+        raise BadProduct(
+            f"{name}: expected {expected[0]} x {expected[1]} samples as annotated, found {found[0]} x {found[1]}"
+        )
+    if not (isinstance(page.rowsperstrip, int) and page.rowsperstrip >= 0):
+        raise BadProduct(f"{name}: expected a number of rows in a strip, found {page.rowsperstrip}")
+
+
+def _check_strips(m: Measurement, size: int) -> None:
+    """Every strip is there, as long as it must be, and inside the file."""
     strips = -(-m.lines // m.lines_per_strip)
     if len(m.offsets) != strips or len(m.byte_counts) != strips:
         raise m._truncated(f"{strips} strips", f"{len(m.offsets)} offsets and {len(m.byte_counts)} byte counts")
+    if min(m.offsets.min(), m.byte_counts.min()) < 0:
+        raise BadProduct(
+            f"{m.name}: expected strips of 0 bytes or more, found negative ones; download the product again"
+        )
+    end = max(a + b for a, b in zip(m.offsets.tolist(), m.byte_counts.tolist(), strict=True))  # may exceed an int64
+    if end > size:
+        raise m._truncated(f"{end} bytes", f"{size}")
+    height = np.minimum(m.lines_per_strip, m.lines - m.lines_per_strip * np.arange(strips))
+    unpacked = height * m.samples * SAMPLE
     if m.compression == UNCOMPRESSED:
-        height = np.minimum(m.lines_per_strip, m.lines - m.lines_per_strip * np.arange(strips))
-        short = (m.byte_counts != 0) & (m.byte_counts < height * m.samples * SAMPLE)
+        short = (m.byte_counts != 0) & (m.byte_counts < unpacked)
         if short.any():
             raise m._truncated(
                 f"{m.samples * SAMPLE} bytes a line", f"{m.byte_counts[short].min()} in strip {np.argmax(short)}"
             )
-    size, end = m.source.size(), int((m.offsets + m.byte_counts).max())
-    if end > size:
-        raise m._truncated(f"{end} bytes", f"{size}")
+        return
+    # What can't be packed grows by 5 bytes in 16 kB. Longer strips only make their reader fetch them.
+    if unpacked.max() > STRIP_BYTES or np.any(m.byte_counts > unpacked + unpacked // 64 + 1024):
+        raise BadProduct(
+            f"{m.name}: expected compressed strips of at most {STRIP_BYTES} bytes, and no longer than what they hold, "
+            f"found {m.byte_counts.max()} bytes for {unpacked.max()}; give the product as delivered"
+        )

@@ -19,12 +19,12 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import BadProduct, NoCoverage
+from ..limits import XML_BYTES
 from ..storage import Location, open_store
 from .orbit_files import OrbitFileName, parse_file_name
 from .orbit_http import HttpIndex, is_http
 
 KINDS = ("POEORB", "RESORB")  # the better one first
-MAX_FILE = 32 * 1024 * 1024  # bytes, unpacked; a day at 10 s takes 4.4 MB
 DEPTH = 6  # folders below the one that is named
 MARGIN = np.timedelta64(60, "s")  # that a file reaches beyond the sensing: vectors before and after to interpolate with
 MONTHS = 1  # beside those wanted: folders may go by creation, three weeks later, and files begin the day before
@@ -63,7 +63,7 @@ class OrbitArchive:
     url: str
     paths: dict[str, str] = field(repr=False)
     _tables: dict[tuple[str, str], _Table] = field(repr=False)
-    limit: int = MAX_FILE
+    limit: int = XML_BYTES
 
     def candidates(self, platform: str, start: np.datetime64, stop: np.datetime64) -> Iterator[tuple[str, ...]]:
         """Names of one file, or of two to be joined, that cover a sensing time; the best first.
@@ -268,6 +268,8 @@ def _unpacked(data: bytes, name: str, limit: int) -> bytes:
             members = [m for m in archive.infolist() if m.filename.rsplit("/", 1)[-1] == name and not m.is_dir()]
             if len(members) != 1 or members[0].flag_bits & 1:
                 raise BadProduct(f"{name}.zip: expected {name} in it, once and open, found {len(members)}")
+            if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BadProduct(f"{name}.zip: expected it stored or deflated; download it again")
             with archive.open(members[0]) as file:
                 return file.read(limit + 1)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:

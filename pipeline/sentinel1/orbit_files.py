@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import BadInput, BadProduct, NoCoverage
+from ..errors import BadInput, BadProduct, NoCoverage, brief
+from ..limits import ORBIT_VECTORS, RANGES, sane
 from ..model import Orbit, Product
-from .annotation import read_xml, utc
+from .xml_nodes import read_xml, utc
 
 SPACING = 10.0  # s between the vectors of an orbit file
 MAX_GAP = 1.5 * SPACING  # s; an eight-point interpolation over more is no longer good to a millimetre
@@ -51,19 +52,19 @@ def parse_orbit_file(xml: bytes, name: str, instant: np.datetime64 | None = None
         Unreadable XML, another frame than the earth-fixed one, or vectors out of order.
     """
     root = read_xml(xml, name)
-    frame, scale = root.findtext(".//Ref_Frame"), root.findtext(".//Time_Reference")
+    frame, scale = (str(root.findtext(f".//{tag}"))[:60] for tag in ("Ref_Frame", "Time_Reference"))
     if (frame, scale) != ("EARTH_FIXED", "UTC"):
         raise BadProduct(f"{name}: expected an orbit file in frame EARTH_FIXED and UTC, found {frame} and {scale}")
     vectors = root.findall(".//List_of_OSVs/OSV")
-    if len(vectors) < 2 * BESIDE:
-        raise BadProduct(f"{name}: expected at least {2 * BESIDE} orbit vectors, found {len(vectors)}")
+    if not 2 * BESIDE <= len(vectors) <= ORBIT_VECTORS:
+        raise BadProduct(f"{name}: expected {2 * BESIDE} to {ORBIT_VECTORS} orbit vectors, found {len(vectors)}")
     try:
         tai = np.array([utc(v.findtext("TAI", "").removeprefix("TAI=")) for v in vectors])
         values = np.array([[float(v.findtext(k, "")) for k in ("X", "Y", "Z", "VX", "VY", "VZ")] for v in vectors])
         times = tai - _tai_minus_utc(vectors, tai, instant)
     except ValueError as error:
-        raise BadProduct(f"{name}: expected numbers and times in every orbit vector, found {error}") from error
-    if np.any(np.diff(times) <= np.timedelta64(0, "ns")) or not np.isfinite(values).all():
+        raise BadProduct(f"{name}: expected numbers and times in every orbit vector, found {brief(error)}") from error
+    if np.any(np.diff(times) <= np.timedelta64(0, "ns")) or not sane(values.flat, RANGES["x"][1]):
         raise BadProduct(f"{name}: expected finite orbit vectors in time order, found others; download the file again")
     epoch = times[0].astype("datetime64[s]").astype("datetime64[ns]")
     return Orbit(epoch, (times - epoch).astype(np.int64) / 1e9, values[:, :3], values[:, 3:], source=name)

@@ -11,9 +11,10 @@ import re
 import numpy as np
 
 from ..errors import BadProduct
+from ..limits import XML_BYTES
 from ..model import Orbit
-from .annotation import MAX_XML, utc
 from .orbit_files import parse_orbit_file
+from .xml_nodes import utc
 
 EXTRA = np.timedelta64(
     180, "s"
@@ -60,8 +61,8 @@ def window_document(data: bytes, name: str, start: np.datetime64, stop: np.datet
     BadProduct
         As `orbit_window`.
     """
-    if len(data) > MAX_XML:
-        raise BadProduct(f"{name}: expected at most {MAX_XML} bytes of XML, found more; it isn't an orbit file")
+    if len(data) > XML_BYTES:
+        raise BadProduct(f"{name}: expected at most {XML_BYTES} bytes of XML, found more; it isn't an orbit file")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise BadProduct(f"{name}: expected plain XML, found a document type or entity declaration; refused")
     first, last = data.find(_OPEN), data.rfind(_CLOSE)

@@ -5,23 +5,27 @@ Only the manifest and the annotations asked for are read. Samples are read by `m
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+import struct
 import threading
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import BadInput, BadProduct
+from ..errors import BadInput, BadProduct, brief
+from ..limits import HEADER_BYTES, MANIFEST_BYTES, MIB, XML_BYTES, ZIP_MEMBERS
 from ..model import Product, Swath
 from ..storage import Location, open_store
-from .annotation import MAX_XML, Manifest, parse_annotation, parse_manifest
+from .annotation import POLARIZATIONS, Manifest, parse_annotation, parse_manifest
 
 MANIFEST = "manifest.safe"
 ANNOTATION = re.compile(r"(?:annotation/)?(s1[a-z]-iw[123]-slc-(vv|vh|hh|hv)-[0-9a-z-]+)\.xml", re.IGNORECASE)
-MAX_MEMBERS = 10_000  # in a zip; a product has about 60
-POLARIZATIONS = ("VV", "VH", "HH", "HV")
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError, struct.error)
 
 
 class Source(Protocol):
@@ -47,8 +51,8 @@ class Container(Protocol):
         """Paths in the product of the manifest, annotations and measurements."""
         ...
 
-    def read(self, name: str) -> bytes:
-        """Content of a small file."""
+    def read(self, name: str, limit: int = XML_BYTES) -> bytes:
+        """Content of a small file, of at most ``limit + 1`` bytes: whoever reads it refuses what is longer."""
         ...
 
     def source(self, name: str) -> Source:
@@ -77,7 +81,12 @@ class _FileSource:
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A SAFE folder; a flat one, with annotations beside the manifest, will do."""
+    """A SAFE folder; a flat one, with annotations beside the manifest, will do.
+
+    Links are followed, out of the folder too: archives made of links are common. Wherever they lead, there must be a
+    file, which is held against the same limits; of what isn't a product's file, no more than 60 characters get into a
+    message.
+    """
 
     location: Location
 
@@ -92,13 +101,23 @@ class Folder:
         nested = [f"{f}/{n}" for f in ("annotation", "measurement") if f in top for n in self.location.list(f)]
         return [n for n in top if n not in ("annotation", "measurement")] + nested
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limit: int = XML_BYTES) -> bytes:
         """See `Container`."""
-        return self.location.read_bytes(name, limit=MAX_XML)
+        self._check_file(name)
+        return self.location.read_bytes(name, limit)
 
     def source(self, name: str) -> Source:
         """See `Container`."""
+        self._check_file(name)
         return _FileSource(self.location, name, name)
+
+    def _check_file(self, name: str) -> None:
+        """Refuse what is there, but no file: that is the product's fault, not the disk's."""
+        path = f"{self.location.path}/{name}"
+        if self.location.is_local and os.path.lexists(path) and not os.path.isfile(path):
+            raise BadProduct(
+                f"{self.location.url}: expected the file {name}, found a pipe, a device or a link to no file; refused"
+            )
 
 
 class Archive:
@@ -107,13 +126,15 @@ class Archive:
     def __init__(self, location: Location):
         self.location = location
         try:
-            self._zip = zipfile.ZipFile(location.open())
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+            file = location.open(budget=HEADER_BYTES)
+            self._zip = zipfile.ZipFile(file)
+        except _UNREADABLE as error:
             raise BadProduct(
-                f"{location.url}: expected a zip, found something unreadable ({error}); download it again"
+                f"{location.url}: expected a zip, found something unreadable ({brief(error)}); download it again"
             ) from error
+        file.budget = None  # of members, as much is read as is asked for
         members = self._zip.infolist()
-        _check_members(members, location.url)
+        _check_members(members, location.size(), location.url)
         manifests = [
             m.filename for m in members if re.search(r"(^|/)manifest\.safe$", m.filename) and not _is_litter(m.filename)
         ]
@@ -135,14 +156,14 @@ class Archive:
         """See `Container`."""
         return list(self._members)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limit: int = XML_BYTES) -> bytes:
         """See `Container`."""
         try:
             with self._zip.open(self._members[name]) as file:
-                return file.read(MAX_XML + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+                return _unpacked(file, limit + 1)
+        except _UNREADABLE as error:
             raise BadProduct(
-                f"{self.location.url}: {name} can't be unpacked ({error}); download the product again"
+                f"{self.location.url}: {name} can't be unpacked ({brief(error)}); download the product again"
             ) from error
 
     def source(self, name: str) -> Source:
@@ -181,9 +202,9 @@ class _StreamSource:
                     self._file = self.archive.open(self.member)
                 for i in sorted(range(len(starts)), key=starts.__getitem__):
                     self._file.seek(int(starts[i]))  # reads on in pieces of bounded size
-                    found[i] = memoryview(self._file.read(int(stops[i]) - int(starts[i])))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-            raise BadProduct(f"{self.name}: can't be unpacked ({error}); download the product again") from error
+                    found[i] = memoryview(_unpacked(self._file, int(stops[i]) - int(starts[i])))
+        except _UNREADABLE as error:
+            raise BadProduct(f"{self.name}: can't be unpacked ({brief(error)}); download the product again") from error
         return found
 
 
@@ -228,7 +249,7 @@ def open_product(
         raise BadProduct(
             f"{location.url}: expected a SAFE product with {MANIFEST}, found none; give the .SAFE folder or its zip"
         )
-    manifest = parse_manifest(container.read(MANIFEST), f"{location.url}: {MANIFEST}")
+    manifest = parse_manifest(container.read(MANIFEST, MANIFEST_BYTES), f"{location.url}: {MANIFEST}")
     if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
         raise BadProduct(f"{location.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
     return Product(
@@ -283,6 +304,9 @@ def _swaths(
             raise BadProduct(
                 f"{url}: expected polarization {polarization.upper()}, found {', '.join(have)}; ask for one of these"
             )
+    twice = [key for key, count in Counter(_kind(match) for match, _ in found).items() if count > 1]
+    if twice:
+        raise BadProduct(f"{url}: expected one annotation of each swath and polarization, found several {twice[0]}")
     tiffs = {
         re.sub(r"\.tiff?$", "", n.removeprefix("measurement/")).lower(): n for n in names if re.search(r"\.tiff?$", n)
     }
@@ -292,10 +316,29 @@ def _swaths(
     return tuple(sorted(swaths, key=lambda s: (POLARIZATIONS.index(s.polarization), s.swath)))
 
 
-def _check_members(members: list[zipfile.ZipInfo], url: str) -> None:
-    """Refuse names that lead out of the archive, encryption, and sheer numbers."""
-    if len(members) > MAX_MEMBERS:
-        raise BadProduct(f"{url}: expected at most {MAX_MEMBERS} members in the zip, found {len(members)}; refused")
+def _kind(annotation: re.Match) -> str:
+    """Swath and polarization that the name of an annotation states: ``iw2-slc-vv``."""
+    return annotation[1].lower()[4:14]
+
+
+def _unpacked(file: zipfile.ZipExtFile, size: int) -> bytes:
+    """At most ``size`` bytes, a piece at a time: in one step, zipfile would read as many packed ones at once."""
+    parts = []
+    while size > 0 and (part := file.read(min(size, MIB))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int, url: str) -> None:
+    """Refuse what leads out of the archive, what claims more than it holds, and what no product needs.
+
+    Members that share bytes or are stored in fewer than they have are how a small zip unpacks to a large one.
+    """
+    if len(members) > ZIP_MEMBERS:
+        raise BadProduct(f"{url}: expected at most {ZIP_MEMBERS} members in the zip, found {len(members)}; refused")
+    if len({m.filename for m in members}) < len(members):
+        raise BadProduct(f"{url}: expected every name once in the zip, found one twice; refused")
     for member in members:
         name = member.filename
         unsafe = name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/") or len(name) > 1000
@@ -303,6 +346,26 @@ def _check_members(members: list[zipfile.ZipInfo], url: str) -> None:
             raise BadProduct(f"{url}: expected plain relative names in the zip, found {name[:80]!r}; refused")
         if member.flag_bits & 1:
             raise BadProduct(f"{url}: expected an open zip, found the encrypted member {name!r}")
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise BadProduct(f"{url}: expected files in the zip, found the link or device {name!r}; refused")
+        stored = member.compress_type == zipfile.ZIP_STORED
+        if not stored and member.compress_type != zipfile.ZIP_DEFLATED:
+            kind = zipfile.compressor_names.get(member.compress_type, member.compress_type)
+            raise BadProduct(
+                f"{url}: expected members stored or deflated, found {name!r} packed by {kind}; pack it again"
+            )
+        if stored and member.compress_size != member.file_size:
+            raise BadProduct(
+                f"{url}: expected {member.file_size} bytes of the stored {name!r}, found {member.compress_size}"
+            )
+    order = sorted(members, key=lambda m: m.header_offset)
+    begins = [m.header_offset for m in order] + [size]
+    for member, stop in zip(order, begins[1:], strict=True):
+        if member.header_offset < 0 or member.header_offset + 30 + member.compress_size > stop:
+            raise BadProduct(
+                f"{url}: expected members one after the other in {size} bytes, found {member.filename!r} to reach into "
+                "the next one or beyond the end; refused"
+            )
 
 
 def _is_litter(name: str) -> bool:

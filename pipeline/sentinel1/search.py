@@ -20,7 +20,8 @@ from pystac_client.stac_api_io import StacApiIO
 from urllib3.util.retry import Retry
 
 from ..archive import COLLECTION, PRESETS, Granule, Listed, granule_name, is_api, resolve, start_of
-from ..errors import BadInput, Unavailable
+from ..errors import BadInput, Unavailable, brief
+from ..limits import ITEMS, sane
 from ..storage import public_url
 
 TRANSIENT = (429, 500, 502, 503, 504)
@@ -111,8 +112,8 @@ def search_granules(
     for key, item in items.items():
         try:
             granule = item_granule(item)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            broken.append((key, f"{url}: the item {key} can't be used: {_first_line(error)}"))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            broken.append((key, f"{url}: the item {key} can't be used: {brief(error)}"))
             continue
         if granule is not None:
             granules.append(granule)
@@ -128,7 +129,7 @@ def item_granule(item: Mapping) -> Granule | None:
 
     Raises
     ------
-    ValueError, KeyError, TypeError, AttributeError, IndexError
+    ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError
         Something that is needed is missing or of another kind.
     """
     facts, assets = item["properties"], item.get("assets") or {}
@@ -199,7 +200,7 @@ def _client(url: str, settings: SearchSettings) -> Iterator[Client]:
         raise
     except APIError as error:
         status = getattr(error, "status_code", None)
-        said = f"status {status}" if status else _first_line(error)
+        said = f"status {status}" if status else brief(error)
         raise Unavailable(
             f"can't search {public_url(url)}: {said} after up to {settings.attempts} attempts; check the URL, the "
             "network and the service's state, and try again later"
@@ -207,7 +208,7 @@ def _client(url: str, settings: SearchSettings) -> Iterator[Client]:
     except (requests.RequestException, pystac.errors.STACError, NotImplementedError, LookupError, ValueError) as error:
         raise Unavailable(
             f"can't search {public_url(url)}: expected a STAC API with item search, found something else "
-            f"({_first_line(error)}); check the URL"
+            f"({brief(error)}); check the URL"
         ) from error
     finally:
         traffic.session.close()
@@ -224,6 +225,8 @@ def _pages(search: ItemSearch, url: str) -> Iterator[list[Mapping]]:
                 f"can't search {public_url(url)}: a further page repeats {items[0]['id']}; its paging is broken"
             )
         seen |= new
+        if len(seen) > ITEMS:
+            raise Unavailable(f"can't search {public_url(url)}: it answers with more than {ITEMS} items; ask for less")
         yield items
 
 
@@ -252,9 +255,6 @@ def _corners(geometry: Mapping | None) -> tuple[tuple[float, float], ...]:
         raise ValueError(f"expected a Polygon or MultiPolygon, found {geometry['type']}")
     polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
     points = [(float(p[0]), float(p[1])) for polygon in polygons for p in polygon[0]]
+    if not all(sane(point, 720.0) for point in points):
+        raise ValueError("expected finite degrees in the footprint, found others")
     return tuple(dict.fromkeys(points))
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:200] if lines else type(error).__name__
