@@ -126,7 +126,8 @@ with open_client(read_cluster(json.loads(sys.argv[1]))) as client:
 """
 # what Slurm's two commands do with a job script, as far as a client can tell: it runs somewhere else, by a number
 SBATCH = """#!/bin/sh
-SLURM_JOB_ID=stand-in setsid bash "$1" >"$0.log" 2>&1 &
+cp "$1" "$0.job"  # it is removed as soon as this command ends
+SLURM_JOB_ID=stand-in setsid bash "$0.job" >"$0.log" 2>&1 &
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
