@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.archive import list_granules
-from pipeline.commands.run import RunRequest, plan_jobs
 from pipeline.mine_year import DemSource, make_year
 from pipeline.model import Mine
+from pipeline.plan import RunRequest, plan_jobs
 from pipeline.settings import Settings
 from pipeline.simulate import Date, Scene, Surface, Track, fractal_terrain, write_scene
 from pipeline.simulate.rasters import write_raster
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def _publish(mine, year, request) -> None:
-    from pipeline.commands.run import CatalogPublisher
+    from pipeline.commands.publisher import CatalogPublisher
     from pipeline.finish import finish_years
 
     for finished in finish_years(mine, [year.cube], request.settings):

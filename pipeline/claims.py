@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .errors import Unavailable
+from .errors import Absent, Unavailable
 from .storage import Location
 
 logger = logging.getLogger(__name__)
@@ -97,22 +97,8 @@ class RunClaims:
             _remove_empty(self.root, path.rsplit("/", 1)[0])
 
     def _is_held(self, path: str) -> bool:
-        try:
-            run = json.loads(self.root.read_bytes(path))["run"]
-        except Unavailable:
-            return False  # released meanwhile
-        except (ValueError, KeyError, TypeError):
-            return False  # no claim of ours
-        return run != self.run and self._lives(run)
-
-    def _lives(self, run: str) -> bool:
-        try:
-            facts = json.loads(self.root.read_bytes(f"{FOLDER}/{run}/{ALIVE}"))
-            if facts.get("host") == socket.gethostname() and facts.get("process") != _process(facts.get("pid")):
-                return False  # killed on this machine: no need to wait
-            return time.time() - facts["beat"] < facts["lifetime"]
-        except (Unavailable, ValueError, KeyError, TypeError):
-            return False
+        run = (_read(self.root, path) or {}).get("run")
+        return isinstance(run, str) and run != self.run and lives(self.root, run)
 
     def _bury_the_dead(self) -> None:
         """Remove what runs that are dead have staged; one that began this very moment has no heartbeat yet."""
@@ -120,8 +106,11 @@ class RunClaims:
             return
         for name in self.root.list(FOLDER):
             place = f"{FOLDER}/{name}"
-            if name not in (self.run, "claims") and self.root.exists(f"{place}/{ALIVE}") and not self._lives(name):
-                _remove_folder(self.root, place)
+            if name in (self.run, "claims"):
+                continue
+            with suppress(Unavailable):  # whether it lives can't be told
+                if self.root.exists(f"{place}/{ALIVE}") and not lives(self.root, name):
+                    _remove_folder(self.root, place)
 
     def _beat(self) -> None:
         facts = {"beat": time.time(), "lifetime": self.lifetime, "host": socket.gethostname()}
@@ -134,6 +123,33 @@ class RunClaims:
                 self._beat()
             except Unavailable as error:  # the store is away: the next beat may reach it
                 logger.warning("the run's heartbeat was not written: %s", error)
+
+
+def lives(root: Location, run: str) -> bool:
+    """True where a run's heart beats.
+
+    Raises
+    ------
+    Unavailable
+        That can't be told: the store is out of reach.
+    """
+    facts = _read(root, f"{FOLDER}/{run}/{ALIVE}")
+    try:
+        here = facts is not None and facts.get("host") == socket.gethostname()
+        if not facts or (here and facts.get("process") != _process(facts.get("pid"))):
+            return False  # gone, or killed on this machine: no need to wait
+        return time.time() - facts["beat"] < facts["lifetime"]
+    except (KeyError, TypeError):
+        return False
+
+
+def _read(root: Location, path: str) -> dict | None:
+    """What a file of ours says; None where it is gone, or says nothing."""
+    try:
+        facts = json.loads(root.read_bytes(path))
+    except (Absent, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
 
 
 def _process(pid) -> str | None:

@@ -351,8 +351,9 @@ def _redrive(arguments) -> int:
 def _run_request(arguments, **more):
     """What the words ask for, and the configuration where they say nothing."""
     from .commands.plan import read_config
-    from .commands.run import RunRequest, parse_settings, parse_years
+    from .commands.run import parse_settings, parse_years
     from .dem_source import DemSource
+    from .plan import RunRequest
 
     config = read_config(arguments.config) if arguments.config else {}
     words = {**config, **{name: value for name, value in vars(arguments).items() if value not in (None, [])}}

@@ -19,16 +19,18 @@ import xarray as xr
 from dask.distributed import Client, Future, as_completed, get_worker
 from distributed.scheduler import KilledWorker
 
+from .claims import lives
 from .cube import open_cube, write_cube
 from .errors import PitpulseError, Unavailable
 from .finish import Publisher, finish_years
 from .kept import forget_other_stacks, open_kept
 from .mine_year import Job, make_year
-from .storage import open_store
+from .storage import Location, open_store
 from .told import Told
 from .variables import reason_words
 
 TOPIC = "pitpulse"
+GOOD = ("done", "skipped")  # states of a year that is published
 MINES_UNDER_WAY = 256  # that the scheduler knows at a time: enough for any cluster, and memory stays flat
 ATTEMPTS = 2  # at what failed, in one run
 
@@ -161,7 +163,7 @@ def _year(client, job, known: Outcome | None, root, publisher, work, keep, attem
     if known is not None and known.state != "failed":
         return known
     key = _attempt_key(f"cube-{job.key}", attempt)
-    return client.submit(year_task, job, work, root if keep else None, key=key, pure=False)
+    return client.submit(year_task, job, root, work, keep, key=key, pure=False)
 
 
 def _attempt_key(key: str, attempt: int) -> str:
@@ -196,8 +198,8 @@ def say(text: str, level: str = "info", **facts) -> None:
         return
 
 
-def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
-    """Make one year's cube and stage it; runs on a worker. ``keep``: root below which coherences are kept."""
+def year_task(job: Job, root: str, work: str, keep: bool = False) -> Outcome:
+    """Make one year's cube and stage it; runs on a worker. ``keep``: coherences are kept below the root."""
     blank = Outcome(job.key, job.mine.id, job.year, "failed", fingerprint=job.fingerprint)
     last = 0.0
 
@@ -210,12 +212,11 @@ def year_task(job: Job, work: str, keep: str | None = None) -> Outcome:
 
     say(f"{job.key}: geometry, {len(job.dates)} dates", key=job.key, stage="geometry", dates=len(job.dates))
     try:
-        kept = open_kept(open_store(keep, **job.storage_options), job.mine, job.track, job.stack) if keep else None
+        kept = open_kept(open_store(root, **job.storage_options), job.mine, job.track, job.stack) if keep else None
         year = make_year(job, progress, kept)
         started = time.perf_counter()
         cube = year.cube
-        staged = staged_cube(job, work)
-        write_cube(cube, staged, overwrite=True, **job.storage_options)
+        staged = _stage(cube, job, open_store(root, **job.storage_options), work)
         seconds = {**year.seconds, "stage": time.perf_counter() - started}
     except Unavailable as error:
         say(f"{job.key}: failed: {error}", "error", key=job.key, state="failed")
@@ -248,6 +249,20 @@ def _pair_facts(cube: xr.Dataset) -> dict:
     left_out = np.flatnonzero(~accepted)
     rejected = tuple((str(dates[0][k]), str(dates[1][k]), words[k], float(means[k])) for k in left_out)
     return {"accepted": int(accepted.sum()), "rejected": rejected}
+
+
+def _stage(cube: xr.Dataset, job: Job, root: Location, work: str) -> str:
+    """Have a year's cube wait in the run's folder; nothing stays there where the run has ended in the meantime."""
+    staged, run = staged_cube(job, work), work.rstrip("/").rsplit("/", 1)[-1]
+    ended = f"{job.key}: the run {run} has ended, and nobody waits for its cubes"
+    if not lives(root, run):
+        raise Unavailable(ended)
+    write_cube(cube, staged, overwrite=True, **job.storage_options)
+    if not lives(root, run):
+        with suppress(OSError):
+            root.fs.rm(open_store(work, **job.storage_options).path, recursive=True)
+        raise Unavailable(ended)
+    return staged
 
 
 def finish_task(

@@ -1,10 +1,12 @@
 """Fixtures that several layers' tests share."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from .runs import command
 from .seaweed import Seaweed, forget_clients
 from .tiny_scene import TinyScene, make_tiny_scene
 
@@ -28,6 +30,14 @@ def shared_data() -> Path:
 def tiny_scene(tmp_path_factory) -> TinyScene:
     """A small simulated mine on disk; tests only read it."""
     return make_tiny_scene(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_scene, tmp_path_factory) -> Path:
+    """The root of a whole run over the tiny scene that nothing disturbed; tests only read it."""
+    root = tmp_path_factory.mktemp("undisturbed") / "whole"
+    subprocess.run(command(tiny_scene.run(root, *tiny_scene.settings())), check=True, capture_output=True)
+    return root
 
 
 @pytest.fixture(scope="session")

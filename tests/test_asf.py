@@ -10,10 +10,11 @@ import rasterio
 
 from pipeline.archive import Granule, list_archive, passes, resolve
 from pipeline.commands.coherence import PairRequest, pair_coherence
-from pipeline.commands.run import RunRequest, make_plan, parse_settings
+from pipeline.commands.run import parse_settings
 from pipeline.errors import BadInput, BadProduct, NoCoverage
 from pipeline.mine_year import DemSource, make_year, open_acquisition
 from pipeline.model import Window
+from pipeline.plan import RunRequest, make_plan
 from pipeline.sentinel1 import asf, products, safe
 from pipeline.sentinel1.measurement import open_measurement
 from pipeline.settings import Settings

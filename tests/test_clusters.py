@@ -11,6 +11,8 @@ import pytest
 from pipeline.clusters import ClusterSettings, WorkerSetup, open_client, read_cluster
 from pipeline.errors import BadInput, Unavailable
 
+from .dask_processes import DaskProcesses
+
 
 @pytest.mark.parametrize(
     ("values", "word"),
@@ -76,33 +78,22 @@ async def _patient(dask_scheduler=None):
 
 
 @pytest.fixture
-def scheduler(tmp_path):
-    """A scheduler and one worker as processes of their own; their address."""
-    file = tmp_path / "scheduler.json"
-    env = {**os.environ, "PITPULSE_THREADS": "", "PITPULSE_STORES": "", "PYTHONPATH": str(Path.cwd())}
-    dask = [sys.executable, "-m", "dask"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env, "cwd": tmp_path}
-    words = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file)]
-    with subprocess.Popen([*dask, "scheduler", *words], **quiet) as first:
-        while not (file.exists() and file.read_text()):
-            assert first.poll() is None
-        address = json.loads(file.read_text())["address"]
-        words = [address, "--host", "127.0.0.1", "--nthreads", "2", "--no-dashboard", "--no-nanny"]
-        with subprocess.Popen([*dask, "worker", *words], **quiet) as second:
-            yield address
-            second.terminate()
-        first.terminate()
+def scheduler(tmp_path, monkeypatch):
+    """Address of a scheduler with one worker, which are processes of their own."""
+    monkeypatch.setenv("PITPULSE_STORES", "")
+    with DaskProcesses(tmp_path / "dask", workers=1, threads=2) as dask:
+        yield dask.address
 
 
 def test_settings_reach_workers_that_were_started_elsewhere(scheduler, monkeypatch):
     stores = '{"s3://slc/": {"anonymous": true}}'
     monkeypatch.setenv("PITPULSE_STORES", stores)
     said = []
-    with open_client(ClusterSettings("address", scheduler, threads=1)) as client:
+    with open_client(ClusterSettings("address", scheduler, threads=3)) as client:
         client.wait_for_workers(1, timeout=100)
-    with open_client(ClusterSettings("address", scheduler, threads=1), say=said.append) as client:
+    with open_client(ClusterSettings("address", scheduler, threads=3), say=said.append) as client:
         (facts,) = facts_of(client)
-        assert (facts["PITPULSE_THREADS"], facts["PITPULSE_STORES"]) == ("1", stores)
+        assert (facts["PITPULSE_THREADS"], facts["PITPULSE_STORES"]) == ("3", stores)
         with pytest.raises(BadInput, match=r"has pitpulse \d.*and this command is pitpulse 0\.0\.0"):
             client.register_plugin(WorkerSetup({}, "pitpulse 0.0.0"))
     assert any("--nthreads 1" in line for line in said) and any("dashboard" in line for line in said)

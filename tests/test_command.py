@@ -25,11 +25,12 @@ from pipeline.cli import Progress, main
 from pipeline.clusters import worker_count
 from pipeline.commands.demo import compare
 from pipeline.commands.publisher import CatalogPublisher
-from pipeline.commands.run import RunRequest, parse_settings, plan_jobs
+from pipeline.commands.run import parse_settings
 from pipeline.cube import open_cube
 from pipeline.errors import AlreadyExists
 from pipeline.mine_year import DemSource
 from pipeline.mines import read_mines
+from pipeline.plan import RunRequest, plan_jobs
 from pipeline.run import Outcome, settle
 from pipeline.sentinel1.safe import open_product
 from pipeline.simulate.demo import demo_scene

@@ -9,10 +9,11 @@ import pytest
 
 from pipeline.archive import list_granules
 from pipeline.cli import main
-from pipeline.commands.run import RunRequest, parse_settings, plan_jobs
+from pipeline.commands.run import parse_settings
 from pipeline.kept import date_key, open_kept, stack_key
 from pipeline.mine_year import DemSource, make_year
 from pipeline.mines import read_mines
+from pipeline.plan import RunRequest, plan_jobs
 from pipeline.storage import open_store
 
 SAME = ("--set", "minimum_pairs=2", "--set", "stable_minimum=50")

@@ -11,10 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.cli import main
 from pipeline.commands.metrics import PATH, write_metrics
-from pipeline.commands.run import RunRequest, run
+from pipeline.commands.run import run
 from pipeline.errors import BadInput, Unavailable
 from pipeline.exposition import Family, Sample, exposition, gauge, known_value
 from pipeline.mine_year import DemSource
+from pipeline.plan import RunRequest
 from pipeline.progress import JsonProgress, Progress, wants_json
 from pipeline.run import Outcome
 from pipeline.storage import open_store

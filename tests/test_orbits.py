@@ -14,7 +14,7 @@ from pipeline.archive import Granule, list_granules, start_of
 from pipeline.cli import main
 from pipeline.commands.plan import read_config
 from pipeline.commands.publisher import CatalogPublisher
-from pipeline.commands.run import RunRequest, make_plan, parse_settings, with_orbits
+from pipeline.commands.run import parse_settings
 from pipeline.cube import open_cube
 from pipeline.errors import BadInput, BadProduct, NoCoverage, Unavailable
 from pipeline.insar.orbit import interpolate
@@ -23,6 +23,7 @@ from pipeline.kept import date_key
 from pipeline.mine_year import DemSource, open_date
 from pipeline.model import Window
 from pipeline.orbits import Refusal, RunOrbits, count_kinds, distance_in_overlap, open_orbits, sensing_orbit
+from pipeline.plan import RunRequest, make_plan, with_orbits
 from pipeline.sentinel1.orbit_archive import list_orbits
 from pipeline.sentinel1.orbit_files import parse_orbit_file
 from pipeline.sentinel1.orbit_http import HttpIndex

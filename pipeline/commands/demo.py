@@ -93,8 +93,9 @@ def demo(out: str, scheduler: str | None, say: Callable[[str], None], progress: 
     """
     from ..clusters import read_cluster
     from ..dem_source import DemSource
+    from ..plan import RunRequest
     from .pictures import PicturesRequest, draw
-    from .run import RunRequest, execute, summary
+    from .run import execute, summary
 
     scene = f"{out}/scene"
     if Path(scene, "truth.json").exists():

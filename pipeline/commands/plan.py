@@ -16,11 +16,11 @@ from ..errors import BadInput
 from ..grid import utm_grid
 from ..mine_year import Job
 from ..orbits import ANNOTATION, count_kinds, kind_of
+from ..plan import RunRequest, make_plan, never_gave
 from ..records import newest_outcomes
 from ..run import settle
 from ..storage import open_store
 from .publisher import CatalogPublisher, listed_attributes
-from .run import RunRequest, make_plan, never_gave
 
 TEXTS = ("archive", "mine", "sites", "dem_datum", "geoid", "years", "out", "polarization", "scheduler", "orbits")
 CONFIGURED = (*TEXTS, "only", "dem", "track", "cluster", "workers", "remake_orbits")
