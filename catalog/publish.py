@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.activity.area import ActiveArea
 from pipeline.cube import grid_of, open_cube, validate, write_cube
-from pipeline.errors import BadInput
+from pipeline.errors import Absent, BadInput
 from pipeline.fingerprint import version_name
 from pipeline.model import Mine
 from pipeline.storage import Location, open_store
@@ -42,7 +42,9 @@ __all__ = [
     "Extras",
     "already_published",
     "annotate",
+    "is_published",
     "listed_items",
+    "listed_version",
     "mend_catalog",
     "open_item",
     "product_stem",
@@ -100,13 +102,31 @@ def already_published(root_url: str | os.PathLike, mine_id: str, year: int, key:
     BadInput
         Another fingerprint has taken the same eight digits (one chance in four thousand million).
     """
-    root, stem = open_store(root_url, **options), product_stem(mine_id, year, key)
-    if not root.exists(stem + SUFFIXES["state"]):
+    if not is_published(root_url, mine_id, year, key, **options):
         return None
-    state = json.loads(root.read_bytes(stem + SUFFIXES["state"]))
+    stem = product_stem(mine_id, year, key)
+    return json.loads(open_store(root_url, **options).read_bytes(stem + SUFFIXES["item"]))
+
+
+def is_published(root_url: str | os.PathLike, mine_id: str, year: int, key: str, **options) -> bool:
+    """True where a version of this fingerprint is published; as `already_published`, by its smallest file alone."""
+    root, stem = open_store(root_url, **options), product_stem(mine_id, year, key)
+    try:
+        state = json.loads(root.read_bytes(stem + SUFFIXES["state"]))
+    except Absent:
+        return False
     if state["fingerprint"] != key:
         raise BadInput(f"{stem} belongs to fingerprint {state['fingerprint']}, instead of {key}; change a setting")
-    return json.loads(root.read_bytes(stem + SUFFIXES["item"]))
+    return True
+
+
+def listed_version(root_url: str | os.PathLike, mine_id: str, year: int, key: str, **options) -> dict | None:
+    """The item (as a dictionary) where the catalog lists just this version of a mine-year, or None."""
+    try:
+        document = json.loads(open_store(root_url, **options).read_bytes(item_path(mine_id, year)))
+    except Absent:
+        return None
+    return document if document["properties"]["pitpulse:fingerprint"] == key else None
 
 
 def publish(

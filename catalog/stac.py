@@ -227,6 +227,8 @@ def _sensor(attributes: Mapping) -> dict:
     }
     if attributes.get("orbit_pass"):
         fields["sat:orbit_state"] = attributes["orbit_pass"]
+    if attributes.get("broken_granules"):
+        fields["pitpulse:broken_granules"] = str(attributes["broken_granules"]).split()
     if attributes.get("orbits"):
         fields["pitpulse:orbits"] = str(attributes["orbits"]).split()
     if attributes.get("dem"):

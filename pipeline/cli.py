@@ -338,14 +338,14 @@ def _refresh(arguments) -> int:
     from .commands.run import run
 
     with _progress(arguments) as progress:
-        return run(_run_request(arguments, repeat=False, keep=True), print, progress, brief=True)
+        return run(_run_request(arguments, repeat=False, keep=True, tell_pairs=False), print, progress, brief=True)
 
 
 def _redrive(arguments) -> int:
     from .commands.run import run
 
     with _progress(arguments) as progress:
-        return run(_run_request(arguments, redrive=True, keep=True), print, progress, brief=True)
+        return run(_run_request(arguments, redrive=True, keep=True, tell_pairs=False), print, progress, brief=True)
 
 
 def _run_request(arguments, **more):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
 from .constants import WGS84_A
 from .dem_tiles import Tile, TileIndex, datum_of, epoch_of
@@ -246,6 +245,8 @@ def fill_voids(height, cell, covered=True, reach: float = MAX_VOID) -> NDArray[n
     target = small & covered
     if not target.any():
         return out
+    from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator  # slow to import, and seldom needed
+
     scale = np.asarray(cell, np.float64)
     known, wanted = np.argwhere(rim) * scale, np.argwhere(target) * scale
     values = out[rim].astype(np.float64)

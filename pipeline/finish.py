@@ -44,11 +44,13 @@ class Finished:
 
 @dataclass(frozen=True)
 class Published:
-    """A year that is published: URLs of its item and cube, and its active area with the 95 % interval, m2."""
+    """A year that is published: URLs of its item and cube, its active area with the 95 % interval, m2, and the products
+    that it lacks because they couldn't be used."""
 
     item: str
     cube: str
     area: tuple[float, float, float]
+    broken: tuple[str, ...] = ()
 
 
 class Publisher(Protocol):

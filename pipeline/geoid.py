@@ -18,7 +18,6 @@ from importlib.resources import as_file, files
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import RectBivariateSpline
 
 from .errors import NoCoverage
 from .raster import Mosaic, read_mosaic
@@ -81,6 +80,8 @@ def _interpolate(mosaic: Mosaic, lat, lon, name: str) -> NDArray[np.float64]:
             f"geoid {name} must have a value everywhere in W {lon.min():.4f}, S {lat.min():.4f}, E {lon.max():.4f}, "
             f"N {lat.max():.4f}, instead it ends or has holes there; name a grid that covers it"
         )
+    from scipy.interpolate import RectBivariateSpline  # slow to import, and only workers need it
+
     order = (min(3, rows - 1), min(3, cols - 1))
     spline = RectBivariateSpline(node_lat[::-1], node_lon, mosaic.values[::-1], kx=order[0], ky=order[1])
     south_up, eastward = lat[0] <= lat[-1], lon[0] <= lon[-1]

@@ -39,7 +39,8 @@ class RunRequest:
     ``force``: again, even where the same is published. ``repeat``: try again where the same inputs gave no product
     before. ``redrive``: only the mines that have such a year, one that failed, or one that lacks broken products.
     ``keep``: keep coherences, and use those that are kept, so that a new date costs one read (see `kept`).
-    ``orbits``: where orbit files are; ``remake_orbits``: whether another orbit file makes another product.
+    ``tell_pairs``: say of the pairs of years that are published already, too. ``orbits``: where orbit files are;
+    ``remake_orbits``: whether another orbit file makes another product.
     """
 
     archive: str
@@ -56,6 +57,7 @@ class RunRequest:
     repeat: bool = True
     redrive: bool = False
     keep: bool = False
+    tell_pairs: bool = True
     orbits: str | None = None
     remake_orbits: bool = True
 

@@ -80,12 +80,16 @@ def settle(job: Job, root: str, publisher: Publisher, force: bool = False) -> tu
         latest = candidate
 
 
-def skip(job: Job, root: str, publisher: Publisher) -> Outcome:
-    """The outcome of a job whose product is published, from that product; the catalog lists it again."""
+def skip(job: Job, root: str, publisher: Publisher, pairs: bool = True) -> Outcome:
+    """The outcome of a job whose product is published, from that product; the catalog lists it again.
+
+    ``pairs``: say of its pairs, too, which costs as much again as all the rest.
+    """
     found = publisher.show(job.mine, job.year, job.fingerprint, root, job.storage_options)
-    cube = open_cube(found.cube, **job.storage_options)
-    facts = {"item": found.item, "cube": found.cube, "area": found.area, **_pair_facts(cube)}
-    broken = tuple((name, "it could not be used") for name in cube.attrs.get("broken_granules", "").split())
+    facts = {"item": found.item, "cube": found.cube, "area": found.area}
+    if pairs:
+        facts |= _pair_facts(open_cube(found.cube, **job.storage_options))
+    broken = tuple((name, "it could not be used") for name in found.broken)
     return Outcome(job.key, job.mine.id, job.year, "skipped", broken=broken, fingerprint=job.fingerprint, **facts)
 
 

@@ -19,18 +19,25 @@ class CatalogPublisher:
 
     def published(self, mine: Mine, year: int, key: str, root: str, options: dict) -> bool:
         """See `finish.Publisher`."""
-        from catalog.publish import already_published
+        from catalog.publish import is_published
 
-        return already_published(root, mine.id, year, key, **options) is not None
+        return is_published(root, mine.id, year, key, **options)
 
     def show(self, mine: Mine, year: int, key: str, root: str, options: dict) -> Published:
         """See `finish.Publisher`."""
-        from catalog.publish import show
+        from catalog.publish import listed_version, show
+        from catalog.stac import item_path
 
-        item = show(root, mine.id, year, key, **options)
-        values = (item.properties["pitpulse:active_area"], *item.properties["pitpulse:active_area_interval"])
+        document = listed_version(root, mine.id, year, key, **options)
+        if document is None:  # what else the catalog has to say of one that it lists, `complete_catalog` sees to
+            document = show(root, mine.id, year, key, **options).to_dict(transform_hrefs=False)
+        facts, place = document["properties"], item_path(mine.id, year)
+        values = (facts["pitpulse:active_area"], *facts["pitpulse:active_area_interval"])
         area = tuple(np.nan if v is None else v for v in values)
-        return Published(item.get_self_href(), item.assets["cube"].get_absolute_href(), area)
+        base = root.rstrip("/")
+        cube = posixpath.normpath(posixpath.join(posixpath.dirname(place), document["assets"]["cube"]["href"]))
+        broken = tuple(facts.get("pitpulse:broken_granules", ()))
+        return Published(f"{base}/{place}", f"{base}/{cube}", area, broken)
 
     def publish(self, mine: Mine, finished: Finished, root: str, options: dict) -> str:
         """See `finish.Publisher`."""

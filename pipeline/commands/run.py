@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from .metrics import PATH as METRICS
 from .metrics import write_metrics
 from .publisher import CatalogPublisher, complete_catalog, publish_report
 
+ASKED = 16  # mine-years that the store is asked about at a time
 LEASED = "another run works on this mine; what it publishes is what this one would have"
 
 
@@ -89,7 +91,9 @@ def execute(request: RunRequest, progress: Callable[[str], None]) -> tuple[list[
         with RunClaims(root) as claims:
             settled, others = _share_out(request, planned, publisher, claims)
             jobs = [job for job, _ in settled]
-            skipped = [skip(job, request.out, publisher) for job, done in settled if done]
+            with ThreadPoolExecutor(ASKED) as pool:
+                done = [job for job, done in settled if done]
+                skipped = list(pool.map(lambda job: skip(job, request.out, publisher, request.tell_pairs), done))
             dates = sum(len(job.dates) for job, done in settled if not done)
             progress(_announcement(plan.mines, planned, len(skipped), dates))
             made = skipped
@@ -137,7 +141,8 @@ def _share_out(
     def stack(job: Job) -> str:
         return f"{job.mine.id}-t{job.track:03d}"
 
-    first = [settled(job) for job in planned]
+    with ThreadPoolExecutor(ASKED) as pool:  # a store answers many questions in hardly more time than one
+        first = list(pool.map(settled, planned))
     known = {} if request.repeat or request.force else newest_outcomes(open_store(request.out))
     as_before = [job for job, done in first if not done and never_gave(job, known.get(job.key))]
     first = [(job, done) for job, done in first if job not in as_before]

@@ -22,7 +22,6 @@ from ..errors import BadProduct, NoCoverage
 from ..limits import XML_BYTES
 from ..storage import Location, open_store
 from .orbit_files import OrbitFileName, parse_file_name
-from .orbit_http import HttpIndex, is_http
 
 KINDS = ("POEORB", "RESORB")  # the better one first
 DEPTH = 6  # folders below the one that is named
@@ -134,7 +133,13 @@ def list_orbits(
         There is no orbit file.
     """
     url = os.fspath(url)
-    store: Store = HttpIndex(url) if is_http(url) else _Files(open_store(url, **(storage_options or {})))
+    store: Store
+    if url.lower().startswith(("http://", "https://")):
+        from .orbit_http import HttpIndex  # its libraries take a while to import
+
+        store = HttpIndex(url)
+    else:
+        store = _Files(open_store(url, **(storage_options or {})))
     scope = _Scope.of(wanted)
     paths: dict[str, str] = {}
     for path in _walk(store, scope):

@@ -23,11 +23,6 @@ TRANSIENT = (429, 500, 502, 503, 504)
 _LINK = re.compile(r"""href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""", re.IGNORECASE)
 
 
-def is_http(url: str) -> bool:
-    """True for URLs that a web server answers."""
-    return url.lower().startswith(("http://", "https://"))
-
-
 @dataclass(eq=False)
 class HttpIndex:
     """Folders and files below a URL, whose pages link to what is in them.
