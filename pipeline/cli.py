@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_catalog(commands)
     _add_verify(commands)
     _add_status(commands)
+    _add_cost(commands)
     _add_serve(commands)
     _add_info(commands)
     _add_coherence(commands)
@@ -236,6 +237,20 @@ def _add_verify(commands) -> None:
 def _add_status(commands) -> None:
     p = _command(commands, "status", _status, "what became of every mine-year: done, superseded, invalid, failed")
     p.add_argument("root", help="folder or URL of the published products")
+
+
+def _add_cost(commands) -> None:
+    p = _command(commands, "cost", _cost, "core hours, bytes, requests and storage of an inventory, made and refreshed")
+    p.add_argument("--mines", type=int, action="append", help="how many; again for more (default: 1266 and 45000)")
+    p.add_argument(
+        "--mine", default="", metavar="FILE", help="GeoJSON or inventory: its number of mines and their size"
+    )
+    p.add_argument("--area", type=float, default=100.0, help="km2 of a mine's map (default: 100)")
+    p.add_argument("--years", type=int, default=5, help="how many are made (default: 5)")
+    p.add_argument("--dates", type=int, default=31, help="in a year (default: 31)")
+    p.add_argument("--new", type=float, default=2.5, help="dates that a refresh finds (default: 2.5, a month's)")
+    p.add_argument("--cores", type=int, default=16)
+    p.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_serve(commands) -> None:
@@ -458,6 +473,14 @@ def _status(arguments) -> int:
     from .commands.verify import status
 
     return status(arguments.root, print)
+
+
+def _cost(arguments) -> int:
+    from .commands.cost import CostRequest, cost
+
+    a = arguments
+    mines = tuple(a.mines or (1266, 45_000))
+    return cost(CostRequest(mines, a.mine, a.area, a.years, a.dates, a.cores, a.new), a.json, print)
 
 
 def _serve(arguments) -> int:

@@ -44,6 +44,7 @@ class FaultProxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else every body waits 40 ms behind its headers
 
             def do_any(self):
                 proxy._answer(self)

@@ -73,7 +73,7 @@ class Seaweed:
         """End it in good order."""
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -33,7 +33,7 @@ FLOW = (
     "archive", "dem_source", "pairs", "stack", "mine_year", "finish", "series", "pictures", "pictures.",
     "evidence", "assess", "kept", "climate_trace", "sentinel1.search", "tracks", "orbits",
 )  # fmt: skip
-RUNNER = ("run", "clusters", "plan")
+RUNNER = ("run", "clusters", "plan", "cost")
 COMMANDS = ("commands.", "cli", "progress")
 SIMULATOR = ("simulate.",)
 LAYERS = {
