@@ -181,7 +181,7 @@ def _holds(granule: Granule, part: Granule) -> bool:
 def passes(granules: Sequence[Granule]) -> dict[int, list[tuple[Granule, ...]]]:
     """Granules by track, and within it by pass: slices less than 30 minutes apart are one acquisition."""
     tracks: dict[int, list[tuple[Granule, ...]]] = {}
-    for granule in sorted(granules):
+    for granule in sorted(granules, key=_order):
         dates = tracks.setdefault(granule.track, [])
         if dates and granule.start - dates[-1][-1].start < np.timedelta64(30, "m"):
             dates[-1] = (*dates[-1], granule)
@@ -190,11 +190,16 @@ def passes(granules: Sequence[Granule]) -> dict[int, list[tuple[Granule, ...]]]:
     return tracks
 
 
+def _order(granule: Granule) -> tuple:
+    """What granules are sorted by, as they compare; a thousand mines sort them a thousand times."""
+    return granule.start.astype("M8[ns]").item(), granule.name, granule.track, granule.url, granule.revision
+
+
 class Coverage:
     """Which granules see an area; made once for all mines of a run."""
 
     def __init__(self, granules: Sequence[Granule]):
-        self._granules = list(granules)
+        self._granules = sorted(granules, key=_order)
         self._shapes = [_outline(g.footprint) for g in self._granules]
         self._placed = [k for k, outline in enumerate(self._shapes) if outline is not None]
         self._anywhere = [k for k, outline in enumerate(self._shapes) if outline is None]
@@ -207,7 +212,7 @@ class Coverage:
         for turn in (-360.0, 0.0, 360.0):  # a footprint across 180 degrees may lie on either side
             area = shapely.box(west - AROUND + turn, south - AROUND, east + AROUND + turn, north + AROUND)
             found |= {self._placed[int(k)] for k in self._tree.query(area, predicate="intersects")}
-        return sorted(self._granules[k] for k in found)
+        return [self._granules[k] for k in sorted(found)]
 
 
 def file_revision(url: str | os.PathLike, storage_options: dict | None = None) -> str:

@@ -35,13 +35,14 @@ def find_pairs(times: Sequence[np.datetime64], settings: Settings, year: int | N
     list of Pair
         Sorted by secondary date.
     """
-    pairs = []
+    pairs, instants = [], np.array(times, "M8[ns]")
     for s in range(len(times)):
+        days = np.rint((instants[s] - instants[:s]) / _DAY)  # as `temporal_baseline`, of all earlier dates at once
         for low, high in settings.temporal_baselines:
-            fitting = [r for r in range(s) if low <= temporal_baseline(times[r], times[s]) <= high]
-            if fitting:
-                pair = Pair(fitting[-1], s)
-                owner = times[s if settings.pair_year == "secondary" else fitting[-1]]
+            fitting = np.flatnonzero((low <= days) & (days <= high))
+            if fitting.size:
+                pair = Pair(int(fitting[-1]), s)
+                owner = instants[s if settings.pair_year == "secondary" else pair.reference]
                 if year is None or np.datetime64(owner, "Y").astype(int) + 1970 == year:
                     pairs.append(pair)
                 break

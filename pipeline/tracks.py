@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import shapely
@@ -19,6 +20,7 @@ from .errors import BadInput, NoCoverage
 
 NEAR, FAR = 30.1, 45.9  # degrees, incidence at the edges of the IW swath
 FULL_SWATH = (200e3, 320e3)  # m on the ground; what is narrower or wider isn't one whole IW product
+ANGLES = 8  # dates, about, that an incidence angle is taken from
 DEGREE = 111_200.0  # m of latitude
 
 
@@ -130,7 +132,8 @@ def _candidate(track: int, dates, box, years: Collection[int], full: float) -> C
     dates = [date for date in dates if int(str(date[0].start)[:4]) in years]
     shares = [_share(date, box) for date in dates]
     known = [s for s in shares if s is not None]
-    angles = [a for date in dates for g in date if (a := incidence(g, box.centroid)) is not None]
+    some = dates[:: max(1, len(dates) // ANGLES)]  # a track's dates all look from nearly the same place
+    angles = [a for date in some for g in date if (a := incidence(g, box.centroid)) is not None]
     kinds = Counter(g.orbit_pass for date in dates for g in date if g.orbit_pass)
     return Candidate(
         track,
@@ -158,10 +161,17 @@ def outline(footprint: Sequence[tuple[float, float]], longitude: float = 0.0):
     """A footprint's polygon on the side of the antimeridian where ``longitude`` is; None where there is none."""
     if len(footprint) < 3:
         return None
+    hull, middle = _hull(tuple(footprint))
+    turns = round((longitude - middle) / 360.0)
+    return shapely.transform(hull, lambda c: np.add(c, (360.0 * turns, 0.0))) if turns else hull
+
+
+@lru_cache(maxsize=200_000)  # every mine in a frame asks for the same
+def _hull(footprint: tuple[tuple[float, float], ...]):
+    """The polygon around the longitude of its first corner, and its corners' mean longitude."""
     points = np.array(footprint, np.float64)
     points[:, 0] = points[0, 0] + (points[:, 0] - points[0, 0] + 180.0) % 360.0 - 180.0
-    points[:, 0] += 360.0 * np.round((longitude - points[:, 0].mean()) / 360.0)
-    return shapely.convex_hull(shapely.multipoints(points))
+    return shapely.convex_hull(shapely.multipoints(points)), float(points[:, 0].mean())
 
 
 def incidence(granule: Granule, point) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 from shapely.geometry import shape
 
 from ..clusters import read_cluster
+from ..cost import backfill
 from ..cube import SOFTWARE
 from ..documents import read_json
 from ..errors import BadInput
@@ -24,11 +25,6 @@ from .publisher import CatalogPublisher, listed_attributes
 
 TEXTS = ("archive", "mine", "sites", "dem_datum", "geoid", "years", "out", "polarization", "scheduler", "orbits")
 CONFIGURED = (*TEXTS, "only", "dem", "track", "cluster", "workers", "remake_orbits")
-
-# A mine-year of 31 dates over 10 x 10 km took 3.13 M samples a date and 16.3 CPU s on two cores (bench/mine_year.py).
-SAMPLES_PER_AREA = 3.13e6 / 1e8  # per m2 of the map: the radar's window is turned against it
-CPU_SECONDS = 16.3 / (31 * 3.13e6)  # per sample and date
-HEADER_BYTES = 1.5e6  # of a date: annotation and the measurement's header
 
 
 def plan(request: RunRequest, as_json: bool, say: Callable[[str], None], progress: Callable[[str], None]) -> int:
@@ -105,8 +101,8 @@ def expected(job: Job, dates: int) -> dict[str, float]:
     """Bytes to read and CPU seconds of a job, from measured figures; a factor of two may be missing."""
     grid = utm_grid(shape(job.mine.geometry).bounds, job.settings.spacing, job.settings.margin)
     area = float(np.prod(grid.shape)) * job.settings.spacing**2
-    samples = area * SAMPLES_PER_AREA * dates
-    return {"bytes": round(4 * samples + HEADER_BYTES * dates), "seconds": round(samples * CPU_SECONDS, 1)}
+    made = backfill(1, 1, dates, area)
+    return {"bytes": round(made.read), "seconds": round(made.cpu if dates else 0.0, 1)}
 
 
 def _lines(rows: Sequence[Mapping]) -> list[str]:
