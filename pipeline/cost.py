@@ -14,9 +14,10 @@ REPEAT = 12.0  # days between dates of one satellite
 
 @dataclass(frozen=True)
 class Figures:
-    """Measured on a mine-year of 31 dates over 10 x 10 km in one burst (``bench/mine_year.py``, ``bench/store.py``).
+    """Measured on a mine-year of 31 dates over 10 x 10 km in one burst (``bench/mine_year.py``), what is published on one
+    of 5.3 x 5.3 km with five (``bench/many_mines.py``'s scene), both simulated: real ground compresses less.
 
-    CPU in seconds of one core of 2.x GHz; bytes and requests to the object stores.
+    CPU in seconds of one core; bytes, and requests to the object stores.
     """
 
     cpu_run: float = 3.8  # a mine, each time it is worked on: geometry, classes, areas, pictures, publishing
@@ -24,9 +25,9 @@ class Figures:
     samples: float = 3.13e6  # of a date's window: it is turned against the map, and finer than the map
     header: float = 0.4e6  # bytes of a date beside its samples: annotation and the table of strips
     reads_date: float = 914.0  # requests of a date
-    writes_run: float = 150.0  # objects written by a mine-year's publication
-    published_pair: float = 1.0e6  # bytes of a pair in what is published
-    published_year: float = 3.0e6  # bytes of a mine-year beside its pairs
+    writes_run: float = 120.0  # objects written: 61 of a product, 24 of catalog and pages, what is kept
+    published_pair: float = 0.26e6  # bytes of a pair in what is published
+    published_year: float = 4.2e6  # bytes of a mine-year beside its pairs
     kept: float = 65e6  # bytes kept of a mine, so that a new date costs one read
 
 

@@ -36,12 +36,17 @@ def find_pairs(times: Sequence[np.datetime64], settings: Settings, year: int | N
         Sorted by secondary date.
     """
     pairs, instants = [], np.array(times, "M8[ns]")
-    for s in range(len(times)):
-        days = np.rint((instants[s] - instants[:s]) / _DAY)  # as `temporal_baseline`, of all earlier dates at once
+    first, last = 0, len(instants)
+    if year is not None:  # years before and after have no part in it, but for what the longest interval reaches
+        reach = np.timedelta64(max(high for _, high in settings.temporal_baselines) + 1, "D")
+        ends = np.datetime64(f"{year}-01-01") - reach, np.datetime64(f"{year + 1}-01-01") + reach
+        first, last = np.searchsorted(instants, np.array(ends, "M8[ns]"))
+    for s in range(int(first), int(last)):
+        days = np.rint((instants[s] - instants[first:s]) / _DAY)  # as `temporal_baseline`, of all earlier ones at once
         for low, high in settings.temporal_baselines:
             fitting = np.flatnonzero((low <= days) & (days <= high))
             if fitting.size:
-                pair = Pair(int(fitting[-1]), s)
+                pair = Pair(int(first + fitting[-1]), s)
                 owner = instants[s if settings.pair_year == "secondary" else pair.reference]
                 if year is None or np.datetime64(owner, "Y").astype(int) + 1970 == year:
                     pairs.append(pair)
