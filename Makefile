@@ -22,6 +22,7 @@ bench: $(VENV)/test.stamp  ## prints ratios, never fails by the clock
 	$(BIN)/python bench/mine_year.py
 	$(BIN)/python bench/full_burst.py
 	$(BIN)/python bench/activity.py
+	$(BIN)/python bench/many_mines.py
 
 lock: $(VENV)/run.stamp  ## pin what pyproject.toml asks for; the files name no registry
 	$(COMPILE) pyproject.toml --extra test -o requirements-test.lock

@@ -14,8 +14,8 @@ REPEAT = 12.0  # days between dates of one satellite
 
 @dataclass(frozen=True)
 class Figures:
-    """Measured on a mine-year of 31 dates over 10 x 10 km in one burst (``bench/mine_year.py``), what is published on one
-    of 5.3 x 5.3 km with five (``bench/many_mines.py``'s scene), both simulated: real ground compresses less.
+    """Measured on a mine-year of 31 dates over 10 x 10 km in one burst (``bench/mine_year.py``); what is published, on
+    one of 5.3 x 5.3 km with five (``bench/many_mines.py``'s scene). Both are simulated: real ground compresses less.
 
     CPU in seconds of one core; bytes, and requests to the object stores.
     """
