@@ -23,6 +23,7 @@ bench: $(VENV)/test.stamp  ## prints ratios, never fails by the clock
 	$(BIN)/python bench/full_burst.py
 	$(BIN)/python bench/activity.py
 	$(BIN)/python bench/many_mines.py
+	$(BIN)/python bench/store.py
 
 lock: $(VENV)/run.stamp  ## pin what pyproject.toml asks for; the files name no registry
 	$(COMPILE) pyproject.toml --extra test -o requirements-test.lock

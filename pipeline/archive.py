@@ -31,6 +31,7 @@ COLLECTION = "sentinel-1-slc"
 PRESETS = {"cdse": f"stac+https://stac.dataspace.copernicus.eu/v1#{COLLECTION}"}  # STAC APIs by name
 READERS = 8  # manifests under way at once
 AROUND = 0.03  # degrees, about 3 km, that a footprint may err and a window reach beyond the mine
+_ONE_PASS = 30 * 60 * 1_000_000_000  # ns; an orbit takes 99 minutes
 _DAY = re.compile(r"\d{2}|\d{4}")  # folders of a year, a month, a day
 _SAME = np.timedelta64(
     1, "s"
@@ -181,13 +182,19 @@ def _holds(granule: Granule, part: Granule) -> bool:
 
 def passes(granules: Sequence[Granule]) -> dict[int, list[tuple[Granule, ...]]]:
     """Granules by track, and within it by pass: slices less than 30 minutes apart are one acquisition."""
+    starts = np.array([granule.start for granule in granules], "M8[ns]")
+    if not (starts[1:] > starts[:-1]).all():
+        granules = sorted(granules, key=_order)
+        starts = np.array([granule.start for granule in granules], "M8[ns]")
     tracks: dict[int, list[tuple[Granule, ...]]] = {}
-    for granule in sorted(granules, key=_order):
+    last: dict[int, int] = {}
+    for granule, start in zip(granules, starts.astype(np.int64).tolist(), strict=True):
         dates = tracks.setdefault(granule.track, [])
-        if dates and granule.start - dates[-1][-1].start < np.timedelta64(30, "m"):
+        if dates and start - last[granule.track] < _ONE_PASS:
             dates[-1] = (*dates[-1], granule)
         else:
             dates.append((granule,))
+        last[granule.track] = start
     return tracks
 
 

@@ -20,7 +20,7 @@ from .errors import BadInput, NoCoverage
 
 NEAR, FAR = 30.1, 45.9  # degrees, incidence at the edges of the IW swath
 FULL_SWATH = (200e3, 320e3)  # m on the ground; what is narrower or wider isn't one whole IW product
-ANGLES = 8  # dates, about, that an incidence angle is taken from
+ANGLES = 4  # dates, about, that an incidence angle is taken from
 DEGREE = 111_200.0  # m of latitude
 
 
