@@ -24,7 +24,7 @@ from .model import Orbit
 from .sentinel1 import asf
 from .sentinel1.annotation import Manifest, parse_manifest
 from .sentinel1.asf import GRANULE
-from .sentinel1.safe import MANIFEST, open_container
+from .sentinel1.safe import MANIFEST, check_mode, open_container
 from .storage import Location, open_store
 
 COLLECTION = "sentinel-1-slc"
@@ -289,8 +289,7 @@ def _facts(place: Location) -> dict:
         return _burst_facts(asf.read_bursts(place))
     document = open_container(place).read(MANIFEST, MANIFEST_BYTES)
     manifest = parse_manifest(document, f"{place.url}/{MANIFEST}")
-    if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
-        raise BadProduct(f"{place.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
+    check_mode(manifest, place.url)
     return _manifest_facts(manifest, hashlib.sha256(document).hexdigest()[:16], manifest.footprint)
 
 

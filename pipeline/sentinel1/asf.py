@@ -31,7 +31,7 @@ from ..model import Product, Swath
 from ..storage import Location, open_store
 from .annotation import Manifest, parse_annotation, parse_manifest
 from .measurement import read_header
-from .safe import POLARIZATIONS, Folder, check_polarization
+from .safe import POLARIZATIONS, Folder, check_mode, check_polarization, product_of
 from .xml_nodes import read_xml
 
 HEAD = 64 * 1024  # bytes: the manifest comes first and has the checksums of all files, so XMLs alike so far are one
@@ -115,16 +115,7 @@ def open_product(
     check_polarization(polarization)
     location = open_store(url, **(storage_options or {}))
     found = read_bursts(location, polarization, swaths)
-    return Product(
-        url=str(url),
-        granule=location.name,
-        platform=found.manifest.platform,
-        track=found.manifest.start_track,
-        absolute_orbit=found.manifest.absolute_orbit,
-        orbit_pass=found.manifest.orbit_pass,
-        processor_version=found.manifest.processor_version,
-        swaths=found.swaths,
-    )
+    return product_of(str(url), location.name, found.manifest, found.swaths)
 
 
 def read_bursts(
@@ -232,8 +223,7 @@ class _Documents:
                 f"the pair again"
             )
         manifest = parse_manifest(element, name)
-        if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
-            raise BadProduct(f"{name}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
+        check_mode(manifest, name)
         return _Document(name, root, element, manifest)
 
 

@@ -214,18 +214,7 @@ def open_product(
     storage_options: dict | None = None,
     swaths: Collection[str] | None = None,
 ) -> Product:
-    """What a Sentinel-1 IW SLC product says of itself, without its samples.
-
-    Parameters
-    ----------
-    url : str
-        SAFE folder or zip: a path, or any URL that fsspec knows.
-    polarization : {"VV", "VH", "HH", "HV"}, optional
-        Only this one's annotations are read. Default: all.
-    storage_options : dict, optional
-        For the file system.
-    swaths : collection of str, optional
-        Only these swaths' annotations are read, such as ``{"IW2"}``. Default: all.
+    """What a SAFE folder or zip says of itself, without its samples; parameters as of `products.Reader`.
 
     Returns
     -------
@@ -250,18 +239,29 @@ def open_product(
             f"{location.url}: expected a SAFE product with {MANIFEST}, found none; give the .SAFE folder or its zip"
         )
     manifest = parse_manifest(container.read(MANIFEST, MANIFEST_BYTES), f"{location.url}: {MANIFEST}")
-    if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
-        raise BadProduct(f"{location.url}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
+    check_mode(manifest, location.url)
+    found = _swaths(container, _of_swaths(names, swaths), manifest, polarization, location.url)
+    return product_of(str(url), container.granule, manifest, found)
+
+
+def product_of(url: str, granule: str, manifest: Manifest, swaths: tuple[Swath, ...]) -> Product:
+    """A product with the facts of its manifest."""
     return Product(
-        url=str(url),
-        granule=container.granule,
+        url=url,
+        granule=granule,
         platform=manifest.platform,
         track=manifest.start_track,
         absolute_orbit=manifest.absolute_orbit,
         orbit_pass=manifest.orbit_pass,
         processor_version=manifest.processor_version,
-        swaths=_swaths(container, _of_swaths(names, swaths), manifest, polarization, location.url),
+        swaths=swaths,
     )
+
+
+def check_mode(manifest: Manifest, name: str) -> None:
+    """`BadProduct` unless it is of an IW SLC product; messages call it ``name``."""
+    if (manifest.mode, manifest.product_type) != ("IW", "SLC"):
+        raise BadProduct(f"{name}: expected an IW SLC product, found {manifest.mode} {manifest.product_type}")
 
 
 def check_polarization(polarization: str | None) -> None:
